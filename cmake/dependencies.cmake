@@ -1,0 +1,25 @@
+# What the program stands on; Debian's package is named where something is missing.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(MPI REQUIRED COMPONENTS C)
+
+set(HDF5_PREFER_PARALLEL TRUE)
+find_package(HDF5 REQUIRED COMPONENTS C HL)
+if(NOT HDF5_IS_PARALLEL)
+  message(FATAL_ERROR "The HDF5 found (${HDF5_C_LIBRARIES}) is a serial one. tokengeom writes one file from many MPI ranks "
+                      "and needs a parallel HDF5: install libhdf5-openmpi-dev, or set HDF5_ROOT to a parallel build.")
+endif()
+
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas) # libopenblas-dev
+pkg_check_modules(GSL REQUIRED IMPORTED_TARGET gsl)           # libgsl-dev
+pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)     # libyaml-dev
+pkg_check_modules(MD REQUIRED IMPORTED_TARGET libmd)          # libmd-dev
+
+find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED) # librandom123-dev
+add_library(random123 INTERFACE)
+target_include_directories(random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
+
+add_library(parallel_hdf5 INTERFACE)
+target_include_directories(parallel_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
+target_link_libraries(parallel_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} MPI::MPI_C)

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs all tests. Fails when a test fails, or is skipped without standing in
+# tests/may-skip.txt. Arguments go to ctest, e.g. `bash jobs/test.sh -R neighbors`; tests labeled `long` run only with
+# `bash jobs/test.sh -L long`.
+set -u
+. "$(dirname "$0")/setup.sh"
+
+setup_packages $build_packages libcunit1-dev python3 python3-numpy python3-scipy python3-h5py python3-xarray \
+  python3-h5netcdf python3-netcdf4 hdf5-tools || exit 1
+setup_build -DBUILD_TESTING=ON -DTG_BENCHMARKS=ON -DTG_WERROR=ON || exit 1
+
+step "running the tests"
+log=build/test-output.txt
+[ $# -gt 0 ] || set -- -LE long
+ctest --test-dir build --output-on-failure --no-tests=error "$@" 2>&1 | tee "$log"
+status=${PIPESTATUS[0]}
+skipped=$(sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: \([^ ]*\) \.*\**Skipped.*/\1/p' "$log" | grep -vxFf tests/may-skip.txt)
+if [ -n "$skipped" ]; then
+  echo "skipped, but not in tests/may-skip.txt: $skipped"
+  exit 1
+fi
+exit "$status"

@@ -1,0 +1,239 @@
+#include "cli.h"
+
+#include "base/memory.h"
+#include "commands.h"
+#include "config/config.h"
+#include "hdf5/h5.h"
+#include "pipeline.h"
+#include "worker.h"
+#include <argp.h>
+#include <gsl/gsl_errno.h>
+#include <math.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  KEY_SET = 256,
+  KEY_DRY_RUN,
+  KEY_RESUME,
+  KEY_FORCE,
+  KEY_MAX_HOURS,
+  KEY_STOP_STATUS,
+  KEY_RANKS,
+  KEY_PARTIAL,
+  KEY_CSV,
+  KEY_HELP_CONFIG
+};
+
+/* Everything any command can be told. */
+typedef struct {
+  tg_run_options run;
+  int stop_status;
+  const char *csv;
+  const char *argument; /* the one positional argument */
+  const char **overrides;
+} arguments;
+
+typedef struct {
+  const char *name, *argument, *doc;
+  const struct argp_option *options;
+  int (*main)(const arguments *arguments);
+} command;
+
+/* ---- parsing ---- */
+
+static int whole_number(const char *text, int low, int high, const char *option, struct argp_state *state) {
+  char *end;
+  const long value = strtol(text, &end, 10);
+  if (*text == '\0' || *end != '\0' || value < low || value > high)
+    argp_error(state, "%s: '%s' is not an integer from %d to %d", option, text, low, high);
+  return (int)value;
+}
+
+static double positive(const char *text, const char *option, struct argp_state *state) {
+  char *end;
+  const double value = strtod(text, &end);
+  if (*text == '\0' || *end != '\0' || !(value > 0.0) || !isfinite(value))
+    argp_error(state, "%s: '%s' is not a positive number", option, text);
+  return value;
+}
+
+static error_t parse_option(int key, char *text, struct argp_state *state) {
+  arguments *a = state->input;
+  switch (key) {
+  case KEY_SET:
+    if (!strchr(text, '=')) argp_error(state, "--set: '%s' is not KEY=VALUE", text);
+    a->overrides[a->run.n_overrides++] = text;
+    break;
+  case KEY_DRY_RUN:
+    a->run.dry_run = true;
+    break;
+  case KEY_RESUME:
+    a->run.resume = true;
+    break;
+  case KEY_FORCE:
+    a->run.force = true;
+    break;
+  case KEY_PARTIAL:
+    a->run.partial_statistics = true;
+    break;
+  case KEY_MAX_HOURS:
+    a->run.max_hours = positive(text, "--max-hours", state);
+    break;
+  case KEY_STOP_STATUS:
+    a->stop_status = whole_number(text, 0, 255, "--stop-status", state);
+    break;
+  case KEY_RANKS:
+    a->run.ranks = whole_number(text, 1, 1 << 24, "--ranks", state);
+    break;
+  case KEY_CSV:
+    a->csv = text;
+    break;
+  case KEY_HELP_CONFIG:
+    tg_config_print_keys();
+    exit(0);
+  case ARGP_KEY_ARG:
+    if (a->argument) argp_error(state, "'%s' is one argument too many", text);
+    a->argument = text;
+    break;
+  case ARGP_KEY_END:
+    if (!a->argument) argp_error(state, "an argument is missing");
+    if (a->run.resume && a->run.force) argp_error(state, "--resume and --force exclude each other");
+    break;
+  default:
+    return ARGP_ERR_UNKNOWN;
+  }
+  return 0;
+}
+
+/* ---- the commands ---- */
+
+#define SET_OPTION                                                                                                     \
+  { "set", KEY_SET, "KEY=VALUE", 0, "Override a key of the config, e.g. observables.overlap_k=16; may be repeated", 0 }
+
+static const struct argp_option run_options[] = {
+    SET_OPTION,
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "Print the plan: shards, memory a rank, bytes to read, a time estimate", 0},
+    {"ranks", KEY_RANKS, "N", 0, "With --dry-run: plan for N ranks", 0},
+    {"resume", KEY_RESUME, NULL, 0, "Go on with an output that is not complete", 0},
+    {"force", KEY_FORCE, NULL, 0, "Replace an output that exists", 0},
+    {"max-hours", KEY_MAX_HOURS, "H", 0, "Stop after H hours; --resume goes on", 0},
+    {"stop-status", KEY_STOP_STATUS, "N", 0, "Exit status of an early stop (default 75)", 0},
+    {"partial-statistics", KEY_PARTIAL, NULL, 0, "Statistics also when the run is stopped early", 0},
+    {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0},
+    {0}};
+static const struct argp_option validate_options[] = {
+    SET_OPTION, {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0}, {0}};
+static const struct argp_option export_options[] = {{"csv", KEY_CSV, "DIR", 0, "Directory to write to (required)", 0},
+                                                    {0}};
+static const struct argp_option no_options[] = {{0}};
+
+static int report(tg_status st) {
+  if (st != TG_OK) fprintf(stderr, "tokengeom: %s\n", tg_last_error());
+  return (int)st;
+}
+
+static int run_main(const arguments *a) {
+  tg_run_options options = a->run;
+  int provided;
+  options.config = a->argument;
+  options.overrides = a->overrides;
+  tg_worker_catch_signals();
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
+    fprintf(stderr, "tokengeom: MPI cannot be started with MPI_THREAD_FUNNELED\n");
+    return TG_EINTERNAL;
+  }
+  const tg_status st = tg_pipeline_run(&options);
+  MPI_Finalize();
+  return st == TG_ESTOPPED ? a->stop_status : (int)st;
+}
+
+static int validate_main(const arguments *a) {
+  return report(tg_command_validate(a->argument, a->overrides, a->run.n_overrides));
+}
+
+static int info_main(const arguments *a) { return report(tg_command_info(a->argument)); }
+
+static int export_main(const arguments *a) {
+  if (!a->csv) {
+    fprintf(stderr, "tokengeom export: --csv DIR is missing\n");
+    return TG_EUSAGE;
+  }
+  return report(tg_command_export(a->argument, a->csv));
+}
+
+static const command commands[] = {
+    {"run", "CONFIG", "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work.",
+     run_options, run_main},
+    {"validate", "CONFIG", "Check a config and its inputs and print the study with every default filled in.",
+     validate_options, validate_main},
+    {"info", "FILE", "Say what a result file or a hidden-state file holds and how complete it is.", no_options,
+     info_main},
+    {"export", "RESULTS", "Write every dataset of a result file as CSV.", export_options, export_main},
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+/* Promised for later versions. */
+static const char *const later[] = {"figures", "report", "verify", "extract"};
+
+static void print_usage(FILE *out) {
+  fprintf(out, "Usage: tokengeom COMMAND [OPTION...] ARGUMENT\n"
+               "Measures the geometry of token representations in large language models.\n\n");
+  for (int c = 0; c < N_COMMANDS; c++)
+    fprintf(out, "  %-9s %-8s %s\n", commands[c].name, commands[c].argument, commands[c].doc);
+  fprintf(
+      out,
+      "\n  tokengeom COMMAND --help lists the options of a command; tokengeom run --help-config the keys of a config.\n"
+      "  tokengeom --version prints versions of the program and its libraries.\n"
+      "  mpirun -n R tokengeom run CONFIG is the main job.\n");
+}
+
+/* Usage errors are printed once: the launchers tell a process its rank before MPI does. */
+static bool is_other_rank(void) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+  for (size_t a = 0; a < sizeof names / sizeof names[0]; a++)
+    if (getenv(names[a])) return atoi(getenv(names[a])) > 0;
+  return false;
+}
+
+static int run_command(const command *c, int argc, char **argv) {
+  arguments a = {.stop_status = TG_ESTOPPED};
+  char name[64];
+  const struct argp argp = {c->options, parse_option, c->argument, c->doc, NULL, NULL, NULL};
+  a.overrides = calloc((size_t)argc, sizeof *a.overrides);
+  if (!a.overrides) return TG_EINTERNAL;
+  snprintf(name, sizeof name, "tokengeom %s", c->name);
+  argv[1] = name;
+  argp_err_exit_status = TG_EUSAGE;
+  if (argp_parse(&argp, argc - 1, argv + 1, is_other_rank() ? ARGP_SILENT : 0, NULL, &a) != 0) return TG_EUSAGE;
+  const int code = c->main(&a);
+  free(a.overrides);
+  return code;
+}
+
+int tg_cli_main(int argc, char **argv) {
+  tg_h5_quiet();
+  gsl_set_error_handler_off();
+  const char *name = argc > 1 ? argv[1] : "";
+  if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+    tg_command_version();
+    return 0;
+  }
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-?") == 0 || strcmp(name, "help") == 0) {
+    print_usage(stdout);
+    return 0;
+  }
+  for (int c = 0; c < N_COMMANDS; c++)
+    if (strcmp(name, commands[c].name) == 0) return run_command(&commands[c], argc, argv);
+  if (is_other_rank()) return TG_EUSAGE;
+  for (size_t a = 0; a < sizeof later / sizeof later[0]; a++)
+    if (strcmp(name, later[a]) == 0) {
+      fprintf(stderr, "tokengeom: '%s' is not part of this version\n", name);
+      return TG_EUSAGE;
+    }
+  if (*name) fprintf(stderr, "tokengeom: '%s' is no command\n", name);
+  print_usage(stderr);
+  return TG_EUSAGE;
+}

@@ -1,0 +1,241 @@
+#include "commands.h"
+
+#include "base/memory.h"
+#include "geometry/row.h"
+#include "hdf5/h5.h"
+#include "provenance.h"
+#include "results/fields.h"
+#include "results/load.h"
+#include "study.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void tg_command_version(void) {
+  printf("tokengeom %s\n%sCPU: %s\nkernel: %s\n", tg_provenance_version(), tg_provenance_libraries(),
+         tg_provenance_cpu(), tg_provenance_kernel());
+}
+
+/* ---- validate ---- */
+
+tg_status tg_command_validate(const char *path, const char *const *overrides, int n_overrides) {
+  tg_config *config = NULL;
+  tg_study study = {0};
+  tg_status st = tg_config_read(path, overrides, n_overrides, &config);
+  if (st == TG_OK) st = tg_study_open(config, &study);
+  if (st == TG_OK) {
+    printf("%s# inputs:\n", config->resolved);
+    for (const char *line = study.inputs; *line; line += strcspn(line, "\n") + 1)
+      printf("#   %.*s\n", (int)strcspn(line, "\n"), line);
+    printf("# the config is valid\n");
+  }
+  tg_study_close(&study);
+  tg_config_destroy(&config);
+  return st;
+}
+
+/* ---- info ---- */
+
+static tg_status print_model_info(hid_t group, const char *name, void *context) {
+  (void)context;
+  tg_array status = {0}, levels = {0};
+  int64_t counts[4] = {0};
+  tg_status st = tg_array_load(group, "status", &status);
+  if (st == TG_OK) st = tg_array_load(group, "shuffle", &levels);
+  if (st == TG_OK) {
+    for (int64_t a = 0; a < status.count; a++) counts[(int)status.values[a] & 3]++;
+    printf("model %s: %" PRId64 " prompts, %" PRId64 " layers, shuffle levels", name, status.shape[0], status.shape[2]);
+    for (int64_t s = 0; s < levels.count; s++) printf(" %.0f", levels.values[s]);
+    printf("\n  clouds: %" PRId64 " done, %" PRId64 " done with reasons, %" PRId64 " bad input, %" PRId64 " to do\n",
+           counts[TG_STATUS_DONE], counts[TG_STATUS_REASONS], counts[TG_STATUS_BAD], counts[TG_STATUS_TODO]);
+  }
+  tg_array_free(&status);
+  tg_array_free(&levels);
+  return st;
+}
+
+static herr_t print_provenance(hid_t group, const char *name, const H5L_info_t *info, void *context) {
+  (void)info, (void)context;
+  char *text = tg_h5_string_dataset(group, name);
+  if (text && strncmp(name, "config", 6) != 0) printf("%s: %.*s\n", name, (int)strcspn(text, "\n"), text);
+  free(text);
+  return 0;
+}
+
+static tg_status print_results_info(const char *path, hid_t file) {
+  tg_array complete;
+  TG_TRY(tg_array_load(file, "complete", &complete));
+  printf("%s: tokengeom results, format version %ld, %s\n", path, tg_h5_integer_attribute(file, "format_version", -1),
+         complete.values[0] == 1.0 ? "complete" : "not complete (run --resume goes on)");
+  tg_array_free(&complete);
+  TG_TRY(tg_results_each_model(file, print_model_info, NULL));
+  const hid_t group = H5Gopen2(file, "/provenance", H5P_DEFAULT);
+  if (group >= 0) {
+    H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, print_provenance, NULL);
+    H5Gclose(group);
+  }
+  return TG_OK;
+}
+
+static herr_t print_dataset(hid_t file, const char *name, const H5L_info_t *info, void *context) {
+  (void)info, (void)context;
+  const hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+  if (dataset < 0) return 0;
+  hsize_t shape[H5S_MAX_RANK];
+  const hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
+  const int n_axes = H5Sget_simple_extent_dims(space, shape, NULL);
+  printf("  %-16s", name);
+  for (int a = 0; a < n_axes; a++) printf("%s%llu", a ? " x " : " ", (unsigned long long)shape[a]);
+  printf(", %zu bytes a number\n", H5Tget_size(type));
+  H5Tclose(type);
+  H5Sclose(space);
+  H5Dclose(dataset);
+  return 0;
+}
+
+static tg_status print_states_info(const char *path, hid_t file) {
+  char *model = tg_h5_string_attribute(file, "model");
+  printf("%s: hidden states of %s, format version %ld\n", path, model ? model : "(model not named)",
+         tg_h5_integer_attribute(file, "format_version", -1));
+  free(model);
+  H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, print_dataset, NULL);
+  return TG_OK;
+}
+
+tg_status tg_command_info(const char *path) {
+  hid_t file;
+  TG_TRY(tg_h5_open_input(path, &file));
+  char *format = tg_h5_string_attribute(file, "format");
+  tg_status st;
+  if (format && strcmp(format, "tokengeom-results") == 0)
+    st = print_results_info(path, file);
+  else if (format && strcmp(format, "tokengeom-hidden-states") == 0)
+    st = print_states_info(path, file);
+  else
+    st = tg_fail(TG_EDATA, TG_HERE,
+                 "%s: root attribute format is '%s', expected 'tokengeom-results' or 'tokengeom-hidden-states'", path,
+                 format ? format : "(absent)");
+  free(format);
+  H5Fclose(file);
+  return st;
+}
+
+/* ---- export ---- */
+
+typedef struct {
+  const char *directory;
+  int n_files;
+} exporter;
+
+/* One dataset as rows of axis values and the number. */
+static tg_status write_csv(FILE *out, const char *model, const char *path, const tg_field *field, const tg_array *axes,
+                           const tg_array *a) {
+  fprintf(out, "# %s\n# units: %s\n# source: /models/%s/%s; %s\n", field->long_name, field->units, model, path,
+          field->source);
+  for (int x = 0; x < a->n_axes; x++) fprintf(out, "%s,", tg_axes[field->axes[x]].name);
+  fprintf(out, "value\n");
+  for (int64_t i = 0; i < a->count; i++) {
+    int64_t rest = i, place[TG_LOAD_AXES];
+    for (int x = a->n_axes - 1; x >= 0; x--) {
+      place[x] = rest % a->shape[x];
+      rest /= a->shape[x];
+    }
+    for (int x = 0; x < a->n_axes; x++) fprintf(out, "%.0f,", axes[x].values[place[x]]);
+    if (isnan(a->values[i]))
+      fprintf(out, "nan\n");
+    else
+      fprintf(out, "%.17g\n", a->values[i]);
+  }
+  return TG_OK;
+}
+
+static tg_status export_dataset(const exporter *e, hid_t group, const char *model, const tg_field *field,
+                                const char *path) {
+  char name[4096];
+  tg_array a = {0}, axes[TG_LOAD_AXES] = {{0}};
+  const int prefix = snprintf(name, sizeof name, "%s/%s/", e->directory, model);
+  snprintf(name + prefix, sizeof name - (size_t)prefix, "%s.csv", path);
+  for (char *c = name + prefix; *c; c++)
+    if (*c == '/') *c = '_';
+  tg_status st = tg_array_load(group, path, &a);
+  for (int x = 0; st == TG_OK && x < a.n_axes; x++) st = tg_array_load(group, tg_axes[field->axes[x]].name, &axes[x]);
+  FILE *out = st == TG_OK ? fopen(name, "w") : NULL;
+  if (st == TG_OK && !out) st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
+  if (st == TG_OK) st = write_csv(out, model, path, field, axes, &a);
+  if (out && fclose(out) != 0 && st == TG_OK) st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
+  tg_array_free(&a);
+  for (int x = 0; x < TG_LOAD_AXES; x++) tg_array_free(&axes[x]);
+  return st;
+}
+
+static tg_status export_statistics(exporter *e, hid_t group, const char *model, const tg_field *field) {
+  char path[256];
+  tg_field reduced = *field;
+  reduced.n_axes = field->n_axes - 1;
+  memmove(reduced.axes, field->axes + 1, sizeof reduced.axes - sizeof reduced.axes[0]);
+  for (int w = 0; w < TG_N_MOMENTS; w++) {
+    snprintf(path, sizeof path, "statistics/%s/%s", field->path, tg_moment_names[w]);
+    TG_TRY(export_dataset(e, group, model, &reduced, path));
+    e->n_files++;
+  }
+  return TG_OK;
+}
+
+static tg_status export_correlations(exporter *e, hid_t group, const char *model, const tg_correlation_field *c) {
+  char path[256];
+  for (int w = 0; w < TG_N_R; w++) {
+    tg_field like = {.n_axes = c->n_axes + 1,
+                     .axes = {TG_AXIS_SHUFFLE},
+                     .units = "1",
+                     .long_name = tg_r_long_names[w],
+                     .source = "arXiv 2501.10573"};
+    for (int a = 0; a < c->n_axes; a++) like.axes[a + 1] = c->axes[a];
+    snprintf(path, sizeof path, "correlations/%s/%s", c->path, tg_r_names[w]);
+    TG_TRY(export_dataset(e, group, model, &like, path));
+    e->n_files++;
+  }
+  return TG_OK;
+}
+
+static tg_status make_directory(const char *path) {
+  TG_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, TG_EIO, "%s: %s", path, strerror(errno));
+  return TG_OK;
+}
+
+static tg_status export_model(hid_t group, const char *model, void *context) {
+  exporter *e = context;
+  char directory[4096];
+  snprintf(directory, sizeof directory, "%s/%s", e->directory, model);
+  TG_TRY(make_directory(directory));
+  for (int f = 0; f < TG_N_FIELDS; f++) {
+    char parent[256];
+    snprintf(parent, sizeof parent, "%s", tg_fields[f].path);
+    if (strchr(parent, '/')) *strchr(parent, '/') = '\0';
+    if (!tg_h5_has(group, parent) ||
+        (strchr(tg_fields[f].path, '/') && H5Oexists_by_name(group, tg_fields[f].path, H5P_DEFAULT) <= 0))
+      continue;
+    TG_TRY(export_dataset(e, group, model, &tg_fields[f], tg_fields[f].path));
+    e->n_files++;
+    if (tg_fields[f].statistics) TG_TRY(export_statistics(e, group, model, &tg_fields[f]));
+  }
+  for (int c = 0; c < TG_N_CORRELATIONS; c++) TG_TRY(export_correlations(e, group, model, &tg_correlation_fields[c]));
+  return TG_OK;
+}
+
+tg_status tg_command_export(const char *path, const char *directory) {
+  char *version = NULL;
+  hid_t file;
+  exporter e = {directory, 0};
+  TG_TRY(tg_results_read_provenance(path, "version", &version));
+  free(version);
+  TG_TRY(tg_h5_open_input(path, &file));
+  tg_status st = make_directory(directory);
+  if (st == TG_OK) st = tg_results_each_model(file, export_model, &e);
+  H5Fclose(file);
+  if (st == TG_OK) printf("%d files in %s\n", e.n_files, directory);
+  return st;
+}

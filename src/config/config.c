@@ -1,0 +1,815 @@
+/* Reading goes over the table of keys in keys.c; what is special about a few of them stands in read_special. */
+#include "config/config.h"
+
+#include "base/memory.h"
+#include "config/keys.h"
+#include "config/node.h"
+#include <ctype.h>
+#include <errno.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_FILE = 16 << 20, MAX_MISTAKES = 50, MAX_LIST = 10000000 };
+
+/* One reading of one file. */
+typedef struct {
+  tg_config *config;
+  const char *const *overrides;
+  char mistakes[15000];
+  size_t used;
+  int n_mistakes, n_missing; /* missing files among the mistakes */
+} reading;
+
+/* ---- mistakes ---- */
+
+static void mistake_at(reading *r, const tg_node *where, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void mistake_at(reading *r, const tg_node *where, const char *format, ...) {
+  char line[1024];
+  int length = 0;
+  r->n_mistakes++;
+  if (where && where->override >= 0)
+    length = snprintf(line, sizeof line, "--set %.200s: ", r->overrides[where->override]);
+  else if (where && where->line > 0)
+    length = snprintf(line, sizeof line, "%.400s:%d:%d: ", r->config->path, where->line, where->column);
+  else
+    length = snprintf(line, sizeof line, "%.400s: ", r->config->path);
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line + length, sizeof line - (size_t)length, format, args);
+  va_end(args);
+  if (r->n_mistakes <= MAX_MISTAKES && r->used + strlen(line) + 2 < sizeof r->mistakes)
+    r->used += (size_t)sprintf(r->mistakes + r->used, "%s%s", r->used ? "\n" : "", line);
+}
+
+/* What a node is, for messages; a ring, so that two fit into one message. */
+static const char *shown(const tg_node *node) {
+  static _Thread_local char text[2][80];
+  static _Thread_local int turn;
+  if (node->kind == TG_NODE_LIST) return "a list";
+  if (node->kind == TG_NODE_MAP) return "a map";
+  char *out = text[turn = !turn];
+  snprintf(out, sizeof text[0], node->quoted ? "the text '%.60s'" : "'%.60s'", node->text);
+  return out;
+}
+
+/* A key's full name, e.g. "models[0].source.tokens". */
+static const char *full_name(const tg_key *key, int model) {
+  static _Thread_local char name[128];
+  const char *section = tg_section_names[key->section], *number = strstr(section, "[]");
+  if (number)
+    snprintf(name, sizeof name, "%.*s[%d]%s%s", (int)(number - section), section, model, number + 2, key->name);
+  else
+    snprintf(name, sizeof name, "%s%s", section, key->name);
+  return name;
+}
+
+/* ---- scalars ---- */
+
+static bool is_number_text(const tg_node *node) {
+  return node->kind == TG_NODE_SCALAR && !node->quoted && node->text[0];
+}
+
+/* A decimal integer and nothing else. */
+static bool parse_int64(const tg_node *node, int64_t *out) {
+  if (!is_number_text(node)) return false;
+  const char *digits = node->text + (node->text[0] == '-' || node->text[0] == '+');
+  if (!isdigit((unsigned char)digits[0])) return false;
+  char *end;
+  errno = 0;
+  *out = strtoll(node->text, &end, 10);
+  return *end == '\0' && errno == 0;
+}
+
+static bool parse_uint64(const tg_node *node, uint64_t *out) {
+  if (!is_number_text(node) || !isdigit((unsigned char)node->text[0])) return false;
+  char *end;
+  errno = 0;
+  *out = strtoull(node->text, &end, 10);
+  return *end == '\0' && errno == 0;
+}
+
+static bool parse_real(const tg_node *node, double *out) {
+  if (!is_number_text(node) || strpbrk(node->text, "xXpPnN")) return false; /* no hexadecimal, inf, nan */
+  char *end;
+  *out = strtod(node->text, &end);
+  return *end == '\0' && isfinite(*out);
+}
+
+static bool parse_bool(const tg_node *node, bool *out) {
+  static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
+  for (int a = 0; a < 6 && is_number_text(node); a++)
+    if (strcasecmp(node->text, words[a]) == 0) {
+      *out = a % 2;
+      return true;
+    }
+  return false;
+}
+
+static bool is_word(const tg_node *node, const char *word) {
+  return node->kind == TG_NODE_SCALAR && strcmp(node->text, word) == 0;
+}
+
+/* An integer within a key's range. */
+static int64_t read_integer(reading *r, const tg_key *key, int model, const tg_node *node) {
+  int64_t value = (int64_t)key->low;
+  if (!parse_int64(node, &value))
+    mistake_at(r, node, "%s: %s is not an integer, expected %.0f to %.0f", full_name(key, model), shown(node), key->low,
+               key->high);
+  else if ((double)value < key->low || (double)value > key->high)
+    mistake_at(r, node, "%s: %" PRId64 " is out of range, expected %.0f to %.0f", full_name(key, model), value,
+               key->low, key->high);
+  else
+    return value;
+  return (int64_t)key->low;
+}
+
+static double read_real(reading *r, const tg_key *key, int model, const tg_node *node) {
+  double value = 0.0;
+  if (!parse_real(node, &value))
+    mistake_at(r, node, "%s: %s is not a number, expected %g to %g", full_name(key, model), shown(node), key->low,
+               key->high);
+  else if (value < key->low || value > key->high)
+    mistake_at(r, node, "%s: %g is out of range, expected %g to %g", full_name(key, model), value, key->low, key->high);
+  return value;
+}
+
+/* A path as the config's directory sees it, with the directories on the way straightened out where they exist. */
+static char *resolve_path(const tg_config *config, const char *path) {
+  char *out = NULL, *copy, *directory;
+  if (asprintf(&out, "%s%s%s", path[0] == '/' ? "" : config->directory, path[0] == '/' ? "" : "/", path) < 0) abort();
+  copy = tg_copy_string(out);
+  directory = realpath(dirname(copy), NULL);
+  if (directory) {
+    char *plain = NULL;
+    if (asprintf(&plain, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, strrchr(out, '/') + 1) < 0) abort();
+    free(out);
+    out = plain;
+  }
+  free(directory);
+  free(copy);
+  return out;
+}
+
+static char *read_path(reading *r, const tg_key *key, int model, const tg_node *node) {
+  if (node->kind == TG_NODE_SCALAR && node->text[0] && strcmp(node->text, "~") != 0)
+    return resolve_path(r->config, node->text);
+  mistake_at(r, node, "%s: %s is not a path", full_name(key, model), shown(node));
+  return tg_copy_string("");
+}
+
+static void read_plain(reading *r, const tg_key *key, int model, const tg_node *node, void *into) {
+  void *at = (char *)into + key->offset;
+  switch (key->type) {
+  case TG_KEY_INT:
+    *(int *)at = (int)read_integer(r, key, model, node);
+    break;
+  case TG_KEY_INT64:
+    *(int64_t *)at = read_integer(r, key, model, node);
+    break;
+  case TG_KEY_UINT64:
+    if (!parse_uint64(node, at))
+      mistake_at(r, node, "%s: %s is not an integer from 0 to 2^64 - 1", full_name(key, model), shown(node));
+    break;
+  case TG_KEY_REAL:
+    *(double *)at = read_real(r, key, model, node);
+    break;
+  case TG_KEY_BOOL:
+    if (!parse_bool(node, at)) mistake_at(r, node, "%s: %s is not true or false", full_name(key, model), shown(node));
+    break;
+  case TG_KEY_PATH:
+    *(char **)at = read_path(r, key, model, node);
+    break;
+  default:
+    break;
+  }
+}
+
+/* ---- lists of integers ---- */
+
+static int by_value(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* Ascending, distinct integers low..high. The list may be empty. */
+static int64_t read_list(reading *r, const char *name, const tg_node *node, int64_t low, int64_t high, int64_t **out) {
+  *out = NULL;
+  if (node->kind != TG_NODE_LIST) {
+    mistake_at(r, node, "%s: %s is not a list of integers", name, shown(node));
+    return 0;
+  }
+  *out = calloc((size_t)node->n + 1, sizeof **out);
+  if (!*out) abort();
+  int64_t n = 0;
+  for (int a = 0; a < node->n; a++) {
+    int64_t value;
+    if (!parse_int64(node->items[a], &value))
+      mistake_at(r, node->items[a], "%s: %s is not an integer, expected %" PRId64 " to %" PRId64, name,
+                 shown(node->items[a]), low, high);
+    else if (value < low || value > high)
+      mistake_at(r, node->items[a], "%s: %" PRId64 " is out of range, expected %" PRId64 " to %" PRId64, name, value,
+                 low, high);
+    else
+      (*out)[n++] = value;
+  }
+  qsort(*out, (size_t)n, sizeof **out, by_value);
+  for (int64_t a = 1; a < n; a++)
+    if ((*out)[a] == (*out)[a - 1]) mistake_at(r, node, "%s: %" PRId64 " is listed twice", name, (*out)[a]);
+  return n;
+}
+
+static int *to_ints(int64_t *list, int64_t n) {
+  int *out = calloc((size_t)n + 1, sizeof *out);
+  if (!out) abort();
+  for (int64_t a = 0; a < n; a++) out[a] = (int)list[a];
+  free(list);
+  return out;
+}
+
+static bool all_or_list(reading *r, const char *name, const tg_node *node, int64_t low, int64_t high, int64_t **list,
+                        int64_t *n) {
+  *n = 0;
+  *list = NULL;
+  if (is_word(node, "all")) return true;
+  if (node->kind != TG_NODE_LIST) {
+    mistake_at(r, node, "%s: %s is neither 'all' nor a list of integers", name, shown(node));
+    return true;
+  }
+  *n = read_list(r, name, node, low, high, list);
+  if (node->n == 0) mistake_at(r, node, "%s: the list is empty, expected 'all' or some integers", name);
+  return false;
+}
+
+static void read_scales(reading *r, const char *name, const tg_node *node) {
+  int64_t *list = NULL;
+  const int64_t n = read_list(r, name, node, 2, TG_MAX_SCALE, &list);
+  if (node->kind == TG_NODE_LIST && (node->n == 0 || n > TG_MAX_SCALES))
+    mistake_at(r, node, "%s: %d scales, expected 1 to %d", name, node->n, TG_MAX_SCALES);
+  for (int64_t a = 0; a < n; a++)
+    if (list[a] % 2) mistake_at(r, node, "%s: %" PRId64 " is odd, expected even ranks n2 = 2 n1", name, list[a]);
+  r->config->n_scales = (int)(n < TG_MAX_SCALES ? n : TG_MAX_SCALES);
+  for (int a = 0; a < r->config->n_scales; a++) r->config->scales[a] = (int)list[a];
+  free(list);
+}
+
+static void read_formats(reading *r, const char *name, const tg_node *node) {
+  if (node->kind != TG_NODE_LIST) mistake_at(r, node, "%s: %s is not a list of csv, png, pdf", name, shown(node));
+  for (int a = 0; node->kind == TG_NODE_LIST && a < node->n; a++) {
+    bool *known = is_word(node->items[a], "csv")   ? &r->config->figures_csv
+                  : is_word(node->items[a], "png") ? &r->config->figures_png
+                  : is_word(node->items[a], "pdf") ? &r->config->figures_pdf
+                                                   : NULL;
+    if (!known)
+      mistake_at(r, node->items[a], "%s: %s is unknown, expected csv, png or pdf", name, shown(node->items[a]));
+    else if (*known)
+      mistake_at(r, node->items[a], "%s: %s is listed twice", name, shown(node->items[a]));
+    else
+      *known = true;
+  }
+}
+
+static void read_figure_prompts(reading *r, const tg_key *key, const tg_node *node) {
+  const tg_key number = {key->section, "", key->name, TG_KEY_INT, 0, 1, 10000, NULL, NULL, NULL};
+  if (node->kind == TG_NODE_LIST)
+    r->config->n_figure_prompt_ids =
+        read_list(r, full_name(key, 0), node, INT64_MIN, INT64_MAX, &r->config->figure_prompt_ids);
+  else
+    r->config->figure_prompts = (int)read_integer(r, &number, 0, node);
+}
+
+/* ---- models ---- */
+
+static void add_file(tg_source_config *source, const char *path) {
+  source->files = realloc(source->files, ((size_t)source->n_files + 1) * sizeof *source->files);
+  if (!source->files) abort();
+  source->files[source->n_files++] = tg_copy_string(path);
+}
+
+static int bytewise(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* One path or glob; its matches in bytewise order. */
+static void read_glob(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+  if (node->kind != TG_NODE_SCALAR || !node->text[0]) {
+    mistake_at(r, node, "%s: %s is not a path", name, shown(node));
+    return;
+  }
+  char *pattern = resolve_path(r->config, node->text);
+  struct stat at;
+  glob_t found = {0};
+  if (stat(pattern, &at) == 0) { /* a file may have a star in its name */
+    if (S_ISDIR(at.st_mode)) mistake_at(r, node, "%s: %s is a directory, expected a file", name, pattern);
+    add_file(source, pattern);
+  } else if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
+    qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, bytewise);
+    for (size_t a = 0; a < found.gl_pathc; a++) add_file(source, found.gl_pathv[a]);
+  } else {
+    r->n_missing++;
+    mistake_at(r, node, strpbrk(node->text, "*?[") ? "%s: no file matches %s" : "%s: the file %s does not exist", name,
+               pattern);
+  }
+  globfree(&found);
+  free(pattern);
+}
+
+static void read_files(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+  char copy[128];
+  snprintf(copy, sizeof copy, "%s", name); /* full_name has one buffer */
+  if (node->kind == TG_NODE_LIST) {
+    for (int a = 0; a < node->n; a++) read_glob(r, copy, node->items[a], source);
+    if (node->n == 0) mistake_at(r, node, "%s: the list is empty, expected paths", copy);
+  } else
+    read_glob(r, copy, node, source);
+}
+
+static void read_name(reading *r, const char *name, const tg_node *node, tg_model_config *model) {
+  if (is_word(node, "~")) return;
+  const bool text = node->kind == TG_NODE_SCALAR && node->text[0];
+  const size_t good =
+      text ? strspn(node->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") : 0;
+  if (!text || node->text[good] || good > 200 || is_word(node, ".") || is_word(node, ".."))
+    mistake_at(r, node, "%s: %s is not a name, expected letters, digits, '.', '_' and '-'", name, shown(node));
+  else
+    model->name = tg_copy_string(node->text);
+}
+
+static const char *read_kind(reading *r, const tg_node *node, const char *name, tg_source_config *source) {
+  if (is_word(node, "hdf5")) {
+    source->kind = TG_SOURCE_HDF5;
+    return "hdf5";
+  }
+  if (is_word(node, "synthetic")) {
+    source->kind = TG_SOURCE_SYNTHETIC;
+    return "synthetic";
+  }
+  if (is_word(node, "llama") || is_word(node, "summaries"))
+    mistake_at(r, node, "%s: %s is not part of this version, expected hdf5 or synthetic", name, shown(node));
+  else
+    mistake_at(r, node, "%s: %s is unknown, expected hdf5 or synthetic", name, shown(node));
+  return NULL;
+}
+
+/* ---- sections ---- */
+
+static int edit_distance(const char *a, const char *b) {
+  enum { MOST = 40 };
+  int row[MOST + 1];
+  const int n = (int)strlen(a), m = (int)strlen(b);
+  if (n > MOST || m > MOST) return INT_MAX;
+  for (int j = 0; j <= m; j++) row[j] = j;
+  for (int i = 1; i <= n; i++) {
+    int diagonal = row[0];
+    row[0] = i;
+    for (int j = 1; j <= m; j++) {
+      const int change = diagonal + (a[i - 1] != b[j - 1]), above = row[j];
+      row[j] = change < above + 1 ? change : above + 1;
+      if (row[j - 1] + 1 < row[j]) row[j] = row[j - 1] + 1;
+      diagonal = above;
+    }
+  }
+  return row[m];
+}
+
+/* The names that a place of the file may have: keys of its section, and at the root the other sections. */
+static const char *nearest_name(const char *word, tg_section section, const char *kind) {
+  const char *best = NULL;
+  int least = 1 + (int)strlen(word) / 3;
+  for (int a = 0; a < tg_n_keys; a++) {
+    if (tg_keys[a].section != section || (tg_keys[a].kind[0] && (!kind || strcmp(kind, tg_keys[a].kind) != 0)))
+      continue;
+    const int distance = edit_distance(word, tg_keys[a].name);
+    if (distance <= least) least = distance - 1, best = tg_keys[a].name;
+  }
+  for (int s = TG_SECTION_SHUFFLE; section == TG_SECTION_ROOT && s < TG_N_SECTIONS; s++) {
+    static _Thread_local char name[32];
+    char plain[32];
+    snprintf(plain, sizeof plain, "%.*s", (int)strlen(tg_section_names[s]) - 1, tg_section_names[s]);
+    const int distance = edit_distance(word, plain);
+    if (distance <= least) {
+      least = distance - 1;
+      snprintf(name, sizeof name, "%s", plain);
+      best = name;
+    }
+  }
+  return best;
+}
+
+static bool belongs_to_another_kind(const char *word, const char *kind) {
+  for (int a = 0; a < tg_n_keys; a++)
+    if (tg_keys[a].section == TG_SECTION_SOURCE && tg_keys[a].kind[0] && strcmp(tg_keys[a].name, word) == 0)
+      return kind && strcmp(tg_keys[a].kind, kind) != 0;
+  return false;
+}
+
+static void report_unknown(reading *r, tg_section section, int model, const char *kind, const tg_node *map) {
+  for (int a = 0; a < map->n; a++) {
+    if (map->used[a]) continue;
+    const tg_key like = {section, "", map->keys[a], TG_KEY_SPECIAL, 0, 0, 0, NULL, NULL, NULL};
+    const tg_node *item = map->items[a];
+    const char *near = nearest_name(map->keys[a], section, kind);
+    if (section == TG_SECTION_SOURCE && belongs_to_another_kind(map->keys[a], kind))
+      mistake_at(r, item, "%.100s: a source of kind %s has no such key", full_name(&like, model), kind);
+    else if (near)
+      mistake_at(r, item, "%.100s: unknown key, did you mean '%s'?", full_name(&like, model), near);
+    else
+      mistake_at(r, item, "%.100s: unknown key", full_name(&like, model));
+  }
+}
+
+static void read_special(reading *r, const tg_key *key, int model, tg_node *node);
+
+/* All keys of one section from its map; an absent key is read from its default. */
+static void read_section(reading *r, tg_section section, int model, const char *kind, tg_node *map, void *into) {
+  char problem[256];
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    if (key->section != section || (key->kind[0] && (!kind || strcmp(key->kind, kind) != 0))) continue;
+    tg_node *node = tg_node_get(map, key->name), *fallback = NULL;
+    if (!node && !key->value) {
+      mistake_at(r, map, "%s: is missing (%s)", full_name(key, model), key->help);
+      continue;
+    }
+    if (!node) node = fallback = tg_node_parse(key->value, strlen(key->value), -1, problem, sizeof problem);
+    if (key->type == TG_KEY_SPECIAL)
+      read_special(r, key, model, node);
+    else
+      read_plain(r, key, model, node, into);
+    tg_node_free(fallback);
+  }
+}
+
+static bool is_map(reading *r, const char *name, const tg_node *node) {
+  if (node->kind == TG_NODE_MAP) return true;
+  mistake_at(r, node, "%s: %s, expected a map of keys", name, shown(node));
+  return false;
+}
+
+static void read_source(reading *r, int model, tg_node *node) {
+  tg_source_config *source = &r->config->models[model].source;
+  char name[64];
+  snprintf(name, sizeof name, "models[%d].source", model);
+  if (!is_map(r, name, node)) return;
+  const tg_node *kind_node = tg_node_get(node, "kind");
+  snprintf(name, sizeof name, "models[%d].source.kind", model);
+  if (!kind_node) {
+    mistake_at(r, node, "%s: is missing, expected hdf5 or synthetic", name);
+    return;
+  }
+  const char *kind = read_kind(r, kind_node, name, source);
+  if (!kind) return; /* its keys cannot be told right from wrong */
+  const int before = r->n_mistakes;
+  read_section(r, TG_SECTION_SOURCE, model, kind, node, source);
+  report_unknown(r, TG_SECTION_SOURCE, model, kind, node);
+  if (source->kind != TG_SOURCE_SYNTHETIC || r->n_mistakes > before) return;
+  if (source->dimension + source->spread > source->width)
+    mistake_at(r, node, "models[%d].source: dimension + spread is %d, but width only %d", model,
+               source->dimension + source->spread, source->width);
+  if (source->dimension - source->spread < 1)
+    mistake_at(r, node, "models[%d].source: dimension - spread is %d, expected at least 1", model,
+               source->dimension - source->spread);
+}
+
+static void check_unique_names(reading *r, const tg_node *list) {
+  for (int a = 0; a < r->config->n_models; a++)
+    for (int b = 0; b < a; b++) {
+      const char *x = r->config->models[a].name, *y = r->config->models[b].name;
+      if (x && y && strcmp(x, y) == 0)
+        mistake_at(r, list->items[a], "models[%d].name: '%s' is the name of models[%d] too", a, x, b);
+    }
+}
+
+static void read_models(reading *r, tg_node *node) {
+  if (node->kind != TG_NODE_LIST || node->n == 0) {
+    mistake_at(r, node, "models: %s, expected a list of models",
+               node->kind == TG_NODE_LIST ? "an empty list" : shown(node));
+    return;
+  }
+  r->config->models = calloc((size_t)node->n, sizeof *r->config->models);
+  if (!r->config->models) abort();
+  r->config->n_models = node->n;
+  for (int m = 0; m < node->n; m++) {
+    char name[64];
+    snprintf(name, sizeof name, "models[%d]", m);
+    if (!is_map(r, name, node->items[m])) continue;
+    read_section(r, TG_SECTION_MODEL, m, NULL, node->items[m], NULL);
+    report_unknown(r, TG_SECTION_MODEL, m, NULL, node->items[m]);
+  }
+  check_unique_names(r, node);
+}
+
+static void read_special(reading *r, const tg_key *key, int model, tg_node *node) {
+  tg_config *c = r->config;
+  int64_t *list = NULL, n = 0;
+  const char *name = full_name(key, model);
+  switch (key->section) {
+  case TG_SECTION_MODEL:
+    if (strcmp(key->name, "name") == 0)
+      read_name(r, name, node, &c->models[model]);
+    else
+      read_source(r, model, node);
+    break;
+  case TG_SECTION_SOURCE:
+    if (strcmp(key->name, "files") == 0) read_files(r, name, node, &c->models[model].source);
+    break;
+  case TG_SECTION_SHUFFLE:
+    c->all_levels = all_or_list(r, name, node, 0, 1000, &list, &n);
+    c->n_levels = (int)n;
+    c->levels = to_ints(list, n);
+    break;
+  case TG_SECTION_OBSERVABLES:
+    if (strcmp(key->name, "scales") == 0)
+      read_scales(r, name, node);
+    else {
+      c->n_angle_layers = (int)read_list(r, name, node, 0, 100000, &list);
+      c->angle_layers = to_ints(list, c->n_angle_layers);
+    }
+    break;
+  case TG_SECTION_FIGURES:
+    if (strcmp(key->name, "formats") == 0)
+      read_formats(r, name, node);
+    else
+      read_figure_prompts(r, key, node);
+    break;
+  default:
+    if (strcmp(key->name, "models") == 0)
+      read_models(r, node);
+    else
+      c->all_prompts = all_or_list(r, name, node, INT64_MIN, INT64_MAX, &c->prompt_ids, &c->n_prompt_ids);
+  }
+}
+
+static void read_root(reading *r, tg_node *root) {
+  char name[32];
+  if (!is_map(r, "the file", root)) return;
+  read_section(r, TG_SECTION_ROOT, 0, NULL, root, r->config);
+  for (int s = TG_SECTION_SHUFFLE; s < TG_N_SECTIONS; s++) {
+    snprintf(name, sizeof name, "%.*s", (int)strlen(tg_section_names[s]) - 1, tg_section_names[s]);
+    tg_node *empty = tg_node_parse("", 0, -1, name, 0), *map = tg_node_get(root, name);
+    if (map && !is_map(r, name, map)) map = NULL;
+    read_section(r, (tg_section)s, 0, NULL, map ? map : empty, r->config);
+    if (map) report_unknown(r, (tg_section)s, 0, NULL, map);
+    tg_node_free(empty);
+  }
+  report_unknown(r, TG_SECTION_ROOT, 0, NULL, root);
+}
+
+/* ---- the echo ---- */
+
+static void print_list(FILE *out, const int64_t *list, int64_t n) {
+  fputc('[', out);
+  for (int64_t a = 0; a < n; a++) fprintf(out, "%s%" PRId64, a ? ", " : "", list[a]);
+  fputc(']', out);
+}
+
+static void print_ints(FILE *out, const int *list, int n) {
+  fputc('[', out);
+  for (int a = 0; a < n; a++) fprintf(out, "%s%d", a ? ", " : "", list[a]);
+  fputc(']', out);
+}
+
+/* A text in single quotes, or in double quotes where it has lines. */
+static void print_quoted(FILE *out, const char *text) {
+  const bool plain = strcspn(text, "\n\r\t") == strlen(text);
+  fputc(plain ? '\'' : '"', out);
+  for (; *text; text++) {
+    if (plain && *text == '\'')
+      fputs("''", out);
+    else if (!plain && (unsigned char)*text < 32)
+      fprintf(out, "\\x%02x", (unsigned)*text);
+    else if (!plain && (*text == '"' || *text == '\\'))
+      fprintf(out, "\\%c", *text);
+    else
+      fputc(*text, out);
+  }
+  fputc(plain ? '\'' : '"', out);
+}
+
+static void print_special(FILE *out, const tg_config *c, const tg_key *key) {
+  if (key->section == TG_SECTION_SHUFFLE) {
+    if (c->all_levels)
+      fputs("all", out);
+    else
+      print_ints(out, c->levels, c->n_levels);
+  } else if (key->section == TG_SECTION_OBSERVABLES) {
+    if (strcmp(key->name, "scales") == 0)
+      print_ints(out, c->scales, c->n_scales);
+    else
+      print_ints(out, c->angle_layers, c->n_angle_layers);
+  } else if (key->section == TG_SECTION_FIGURES && strcmp(key->name, "formats") == 0) {
+    const char *const words[] = {c->figures_csv ? "csv" : NULL, c->figures_png ? "png" : NULL,
+                                 c->figures_pdf ? "pdf" : NULL};
+    bool any = false;
+    fputc('[', out);
+    for (int a = 0; a < 3; a++)
+      if (words[a]) fprintf(out, "%s%s", any ? ", " : "", words[a]), any = true;
+    fputc(']', out);
+  } else if (key->section == TG_SECTION_FIGURES) {
+    if (c->figure_prompt_ids)
+      print_list(out, c->figure_prompt_ids, c->n_figure_prompt_ids);
+    else
+      fprintf(out, "%d", c->figure_prompts);
+  } else if (c->all_prompts)
+    fputs("all", out);
+  else
+    print_list(out, c->prompt_ids, c->n_prompt_ids);
+}
+
+static void print_value(FILE *out, const tg_config *c, const tg_key *key, const void *from) {
+  const void *at = (const char *)from + key->offset;
+  switch (key->type) {
+  case TG_KEY_INT:
+    fprintf(out, "%d", *(const int *)at);
+    break;
+  case TG_KEY_INT64:
+    fprintf(out, "%" PRId64, *(const int64_t *)at);
+    break;
+  case TG_KEY_UINT64:
+    fprintf(out, "%" PRIu64, *(const uint64_t *)at);
+    break;
+  case TG_KEY_REAL:
+    fprintf(out, "%.17g", *(const double *)at);
+    break;
+  case TG_KEY_BOOL:
+    fputs(*(const bool *)at ? "true" : "false", out);
+    break;
+  case TG_KEY_PATH:
+    print_quoted(out, *(char *const *)at);
+    break;
+  default:
+    print_special(out, c, key);
+  }
+}
+
+static void print_model(FILE *out, const tg_model_config *model) {
+  const tg_source_config *source = &model->source;
+  const char *kind = source->kind == TG_SOURCE_HDF5 ? "hdf5" : "synthetic";
+  fprintf(out, "  - name: %s\n    source:\n      kind: %s\n", model->name ? model->name : "~", kind);
+  if (source->kind == TG_SOURCE_HDF5) fputs("      files:\n", out);
+  for (int a = 0; a < source->n_files; a++) {
+    fputs("        - ", out);
+    print_quoted(out, source->files[a]);
+    fputc('\n', out);
+  }
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    if (key->section != TG_SECTION_SOURCE || key->type == TG_KEY_SPECIAL || strcmp(key->kind, kind) != 0) continue;
+    fprintf(out, "      %s: ", key->name);
+    print_value(out, NULL, key, source);
+    fputc('\n', out);
+  }
+}
+
+/* The study as YAML; values_only: what changes a value under /models. */
+static char *print_config(const tg_config *c, bool values_only) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *out = open_memstream(&text, &size);
+  if (!out) abort();
+  tg_section section = TG_SECTION_ROOT;
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    if (key->section == TG_SECTION_MODEL || key->section == TG_SECTION_SOURCE) continue;
+    if (values_only &&
+        (key->section == TG_SECTION_FIGURES || key->section == TG_SECTION_COMPUTE || strcmp(key->name, "output") == 0))
+      continue;
+    if (key->section != section)
+      fprintf(out, "%.*s:\n", (int)strlen(tg_section_names[key->section]) - 1, tg_section_names[key->section]);
+    section = key->section;
+    fprintf(out, "%s%s:", section == TG_SECTION_ROOT ? "" : "  ", key->name);
+    if (section == TG_SECTION_ROOT && strcmp(key->name, "models") == 0) {
+      fputc('\n', out);
+      for (int m = 0; m < c->n_models; m++) print_model(out, &c->models[m]);
+      continue;
+    }
+    fputc(' ', out);
+    print_value(out, c, key, c);
+    fputc('\n', out);
+  }
+  fclose(out);
+  return text;
+}
+
+void tg_config_print_keys(void) {
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    char name[64], range[64] = "";
+    snprintf(name, sizeof name, "%s%s", tg_section_names[key->section], key->name);
+    if (key->high > key->low) snprintf(range, sizeof range, ", %.0f to %.0f", key->low, key->high);
+    printf("%-30s %s%s%s (%s%s", name, key->help, key->kind[0] ? "; source kind " : "", key->kind, key->unit, range);
+    if (key->value)
+      printf("; default %s)\n", strcmp(key->value, "~") == 0 ? "none" : key->value);
+    else
+      printf("; required)\n");
+  }
+}
+
+/* ---- the file ---- */
+
+static tg_status read_file(const char *path, char **text, size_t *length) {
+  struct stat at;
+  *text = NULL;
+  TG_CHECK(stat(path, &at) == 0, TG_ENOINPUT, "%s: %s", path, strerror(errno));
+  TG_CHECK(!S_ISDIR(at.st_mode), TG_ENOINPUT, "%s: is a directory, expected a config file", path);
+  FILE *file = fopen(path, "rb");
+  TG_CHECK(file, TG_ENOINPUT, "%s: %s", path, strerror(errno));
+  tg_status st = tg_alloc_bytes(MAX_FILE + 1, 1, (void **)text);
+  if (st == TG_OK) {
+    *length = fread(*text, 1, MAX_FILE + 1, file);
+    if (ferror(file))
+      st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: %s", path, strerror(errno));
+    else if (*length > MAX_FILE)
+      st = tg_fail(TG_ECONFIG, TG_HERE, "%s: larger than %d bytes, no config", path, MAX_FILE);
+  }
+  fclose(file);
+  return st;
+}
+
+static void apply_overrides(reading *r, int n, tg_node *root) {
+  char problem[600];
+  for (int a = 0; a < n; a++) {
+    const char *text = r->overrides[a], *equal = strchr(text, '=');
+    const tg_node at = {.override = a};
+    if (!equal || equal == text) {
+      mistake_at(r, &at, "expected KEY=VALUE");
+      continue;
+    }
+    char *path = strndup(text, (size_t)(equal - text));
+    tg_node *value = tg_node_parse(equal + 1, strlen(equal + 1), a, problem, sizeof problem);
+    if (!value || !tg_node_set(root, path, value, problem, sizeof problem)) mistake_at(r, &at, "%s", problem);
+    free(path);
+  }
+}
+
+static char *directory_of(const char *path) {
+  char *copy = tg_copy_string(path), *directory = realpath(dirname(copy), NULL);
+  free(copy);
+  return directory ? directory : tg_copy_string(".");
+}
+
+static tg_status verdict(reading *r) {
+  if (r->n_mistakes == 0) return TG_OK;
+  const int hidden = r->n_mistakes - MAX_MISTAKES;
+  return tg_fail(r->n_missing == r->n_mistakes ? TG_ENOINPUT : TG_ECONFIG, TG_HERE,
+                 hidden > 0 ? "%s\nand %d more mistakes" : "%s", r->mistakes, hidden);
+}
+
+static tg_status read_tree(reading *r, const char *text, size_t length, int n_overrides) {
+  char problem[600];
+  tg_node *root = tg_node_parse(text, length, -1, problem, sizeof problem);
+  if (!root) return tg_fail(TG_ECONFIG, TG_HERE, "%s:%s", r->config->path, problem);
+  if (root->kind == TG_NODE_MAP) apply_overrides(r, n_overrides, root);
+  read_root(r, root);
+  tg_node_free(root);
+  return verdict(r);
+}
+
+tg_status tg_config_read(const char *path, const char *const *overrides, int n_overrides, tg_config **out) {
+  char *text = NULL;
+  size_t length = 0;
+  reading *r = NULL;
+  *out = NULL;
+  tg_status st = read_file(path, &text, &length);
+  if (st == TG_OK) st = TG_ALLOC(1, &r);
+  if (st == TG_OK) st = TG_ALLOC(1, &r->config);
+  if (st == TG_OK) {
+    r->overrides = overrides;
+    r->config->path = tg_copy_string(path);
+    r->config->directory = directory_of(path);
+    st = read_tree(r, text, length, n_overrides);
+  }
+  if (st == TG_OK) {
+    r->config->resolved = print_config(r->config, false);
+    r->config->resolved_values = print_config(r->config, true);
+    *out = r->config;
+  } else if (r)
+    tg_config_destroy(&r->config);
+  free(text);
+  free(r);
+  return st;
+}
+
+void tg_config_destroy(tg_config **config) {
+  tg_config *c = *config;
+  if (!c) return;
+  for (int m = 0; m < c->n_models; m++) {
+    for (int a = 0; a < c->models[m].source.n_files; a++) free(c->models[m].source.files[a]);
+    free(c->models[m].source.files);
+    free(c->models[m].name);
+  }
+  free(c->models);
+  char *const texts[] = {c->path, c->directory, c->output, c->figures_directory, c->resolved, c->resolved_values};
+  for (size_t a = 0; a < sizeof texts / sizeof texts[0]; a++) free(texts[a]);
+  free(c->prompt_ids);
+  free(c->levels);
+  free(c->angle_layers);
+  free(c->figure_prompt_ids);
+  free(c);
+  *config = NULL;
+}

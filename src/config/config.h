@@ -1,0 +1,93 @@
+/* A study as described by one YAML file (libyaml). Read once, const from then on.
+ * Every key stands in one table in config.c: place, type, default, range, unit, help. Local: no communication. */
+#ifndef TG_CONFIG_H
+#define TG_CONFIG_H
+
+#include "base/status.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TG_MAX_SCALES = 16, TG_MAX_OVERLAP_K = 256, TG_MAX_SCALE = 65534 };
+
+typedef enum { TG_SOURCE_HDF5, TG_SOURCE_SYNTHETIC } tg_source_kind;
+
+/** Where the clouds of one model come from. */
+typedef struct {
+  tg_source_kind kind;
+  /* hdf5: existing paths, in the order of the config, each glob expanded and sorted bytewise; relative ones made
+   * relative to the config's directory */
+  char **files;
+  int n_files;
+  /* synthetic */
+  int64_t prompts; /* 1.. */
+  int shuffles;    /* levels 0..shuffles-1 */
+  int layers;      /* clouds, L + 1 */
+  int tokens;
+  int width;
+  int dimension; /* of the latent uniform cube, <= width */
+  int spread;    /* prompt `id` has dimension + (id mod (2 spread + 1)) - spread; 0: all the same */
+  uint64_t seed;
+  int64_t slow_prompt; /* this prompt takes slow_seconds more, to try out the hand-out; -1: none */
+  double slow_seconds;
+} tg_source_config;
+
+typedef struct {
+  char *name; /* NULL: the source's own */
+  tg_source_config source;
+} tg_model_config;
+
+typedef struct {
+  char *path;      /* of the file, as given */
+  char *directory; /* of the file; relative paths start here */
+  char *output;    /* result file */
+  tg_model_config *models;
+  int n_models;
+
+  bool all_prompts; /* else the ids listed, ascending and distinct */
+  int64_t *prompt_ids;
+  int64_t n_prompt_ids;
+
+  bool all_levels; /* else the levels listed, ascending and distinct */
+  int32_t *levels;
+  int n_levels;
+  uint64_t shuffle_seed;
+
+  int scales[TG_MAX_SCALES]; /* n2 = 2 n1: even, ascending */
+  int n_scales;
+  int overlap_k;
+  int *angle_layers; /* ascending and distinct */
+  int n_angle_layers;
+  bool neighbors;
+
+  int bootstrap; /* resamples; 0: none */
+  uint64_t statistics_seed;
+
+  char *figures_directory;
+  int64_t example_prompt;
+  int figure_prompts; /* how many, when no ids are listed */
+  int64_t *figure_prompt_ids;
+  int64_t n_figure_prompt_ids;
+  bool figures_csv, figures_png, figures_pdf;
+
+  int blas_threads; /* inside a rank */
+
+  char *resolved;        /* the whole study as YAML with every default filled in, absolute paths; NUL-terminated */
+  char *resolved_values; /* its part that changes a value under /models: no output, figures or compute */
+} tg_config;
+
+/** Reads a study. All mistakes of the file are reported at once, one line each:
+ *  "FILE:LINE:COLUMN: key: what is wrong with which value, what was expected" and, for a misspelt key, a near name.
+ *  path       YAML file
+ *  overrides  n_overrides texts "a.b.c=value" (list items by number: "models.0.name=x"), value is YAML; their mistakes
+ *             are reported as "--set a.b.c=value: ..."
+ *  out        caller destroys; NULL on failure
+ *  errors     TG_ENOINPUT when the file is missing or unreadable, TG_ECONFIG for its content, TG_EINTERNAL */
+tg_status tg_config_read(const char *path, const char *const *overrides, int n_overrides, tg_config **out);
+
+/** Frees a config; safe on NULL, leaves NULL. */
+void tg_config_destroy(tg_config **config);
+
+/** Prints every key with type, default, unit and meaning, for `tokengeom run --help-config`. */
+void tg_config_print_keys(void);
+
+#endif

@@ -1,0 +1,104 @@
+#include "geometry/gride.h"
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double LOWEST = 0.001, HIGHEST = 1000.0, FLOOR = 2e-7, FLOOR_ERROR = 5.0 * DBL_EPSILON;
+
+typedef struct {
+  const double *log_mu; /* [n] kept points */
+  int n;
+  int n1, n2;
+} likelihood;
+
+static int by_value(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Percentile with linear interpolation, in NumPy's arithmetic. */
+static double quantile(const double *sorted, int n, double q) {
+  const double place = q * (n - 1);
+  const int below = (int)place < n - 1 ? (int)place : n - 1, above = below + 1 < n ? below + 1 : below;
+  const double part = place - below, step = sorted[above] - sorted[below];
+  return part < 0.5 ? sorted[below] + step * part : sorted[above] - step * (1.0 - part);
+}
+
+/* The derivative of minus the log likelihood; it rises with d, so that it has one zero at most. slope: its own. */
+static double condition(const likelihood *p, double d, double *slope) {
+  const double weight = p->n2 - p->n1 - 1;
+  double sum = 0.0, rise = 0.0;
+  for (int i = 0; i < p->n; i++) {
+    double rest = -expm1(-d * p->log_mu[i]);
+    if (rest < FLOOR)
+      rest = FLOOR;
+    else
+      rise += weight * p->log_mu[i] * p->log_mu[i] * (1.0 - rest) / (rest * rest);
+    sum += (p->n2 - 1 - weight / rest) * p->log_mu[i];
+  }
+  *slope = rise + (p->n - 1) / (d * d);
+  return sum - (p->n - 1) / d;
+}
+
+/* Newton's method inside a shrinking bracket. NaN without a sign change. */
+static double root(const likelihood *p) {
+  double slope, low = LOWEST, high = HIGHEST;
+  if (p->n < 2 || condition(p, low, &slope) > 0.0 || !(condition(p, high, &slope) > 0.0)) return NAN;
+  double sum = 0.0;
+  for (int i = 0; i < p->n; i++) sum += p->log_mu[i];
+  double d = (p->n - 1) / (p->n1 * sum); /* the exact root for n1 = 1, of the right size for the others */
+  for (int step = 0; step < 200 && high - low > DBL_EPSILON * high; step++) {
+    if (!(d > low && d < high)) d = 0.5 * (low + high);
+    const double f = condition(p, d, &slope);
+    if (f > 0.0)
+      high = d;
+    else
+      low = d;
+    const double next = d - f / slope;
+    if (fabs(next - d) <= 4.0 * DBL_EPSILON * d) return next;
+    d = next;
+  }
+  return d;
+}
+
+static double standard_error(const double *log_mu, int n, int n1, int n2, double d) {
+  double sum = 0.0;
+  for (int i = 0; i < n; i++) {
+    const double rest = -expm1(-d * log_mu[i]);
+    const double ratio = log_mu[i] / (rest < FLOOR_ERROR ? FLOOR_ERROR : rest);
+    sum += ratio * ratio * (1.0 - rest);
+  }
+  return 1.0 / sqrt(n / (d * d) + (n2 - n1 - 1) * sum);
+}
+
+/* Points with a much larger ratio than most are left out of the fit: "very likely overlapping points" (DADApy). */
+static int keep(const double *mu, const double *log_mu, int n, double *sorted, double *kept) {
+  memcpy(sorted, mu, (size_t)n * sizeof *mu);
+  qsort(sorted, (size_t)n, sizeof *sorted, by_value);
+  const double middle = quantile(sorted, n, 0.5), limit = 20.0 * (quantile(sorted, n, 0.95) - middle) + middle;
+  int count = 0;
+  for (int i = 0; i < n; i++)
+    if (mu[i] < limit) kept[count++] = log_mu[i];
+  return count;
+}
+
+tg_gride tg_gride_fit(const double *inner2, const double *outer2, int stride, int n, int n2, double *scratch) {
+  tg_gride out = {NAN, NAN, NAN, 0};
+  double *mu = scratch, *log_mu = scratch + n, *sorted = scratch + 2 * (ptrdiff_t)n, *kept = sorted, radius = 0.0;
+  for (ptrdiff_t i = 0; i < n; i++) {
+    const double inner = sqrt(inner2[i * stride]), outer = sqrt(outer2[i * stride]);
+    radius += 0.5 * (inner + outer);
+    mu[i] = outer / inner;
+    if (mu[i] == 1.0) mu[i] = 1.0 + 10.0 * DBL_EPSILON;
+    log_mu[i] = log(mu[i]);
+  }
+  out.radius = radius / n;
+  const likelihood p = {kept, keep(mu, log_mu, n, sorted, kept), n2 / 2, n2};
+  out.value = root(&p);
+  out.no_root = isnan(out.value);
+  if (!out.no_root) out.error = standard_error(log_mu, n, n2 / 2, n2, out.value);
+  return out;
+}

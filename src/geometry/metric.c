@@ -1,0 +1,76 @@
+#include "geometry/measure.h"
+
+#include "base/memory.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* LAPACK, in OpenBLAS: P^T A P = U^T U with complete pivoting, column-major. */
+void dpstrf_(const char *uplo, const int *n, double *a, const int *lda, int *piv, int *rank, const double *tol,
+             double *work, int *info, size_t uplo_length);
+
+/* out[r][piv_k] = U_rk, rank rows. */
+static void unpack(const double *a, const int *piv, int d, int rank, double *out) {
+  for (int r = 0; r < rank; r++)
+    for (int k = r; k < d; k++) out[(ptrdiff_t)r * d + piv[k] - 1] = a[(ptrdiff_t)k * d + r];
+}
+
+static tg_status check_matrix(const double *a, int d, double *largest) {
+  *largest = 0.0;
+  for (ptrdiff_t i = 0; i < d; i++) *largest = fmax(*largest, fabs(a[i * d + i]));
+  for (ptrdiff_t i = 0; i < d; i++)
+    for (ptrdiff_t j = 0; j <= i; j++) {
+      const double x = a[i * d + j], y = a[j * d + i];
+      TG_CHECK(isfinite(x) && isfinite(y), TG_EDATA, "logit_metric[%td][%td] is %g, expected finite numbers", i, j, x);
+      TG_CHECK(fabs(x - y) <= 1e-6 * *largest, TG_EDATA,
+               "logit_metric is not symmetric: [%td][%td] = %.9g but [%td][%td] = %.9g", i, j, x, j, i, y);
+    }
+  return TG_OK;
+}
+
+/* What the factor leaves of the diagonal must be rounding. */
+static tg_status check_factor(const double *matrix, const tg_metric *m, double largest) {
+  for (ptrdiff_t t = 0; t < m->d; t++) {
+    double rest = matrix[t * m->d + t];
+    for (ptrdiff_t r = 0; r < m->rank; r++) rest -= m->factor[r * m->d + t] * m->factor[r * m->d + t];
+    TG_CHECK(fabs(rest) <= 1e-8 * largest, TG_EDATA,
+             "logit_metric is not positive semidefinite: %.3g of its diagonal is left at %td, expected W^T W", rest, t);
+  }
+  return TG_OK;
+}
+
+tg_status tg_metric_create(const double *matrix, int d, tg_metric **out) {
+  double *a = NULL, *work = NULL, largest = 0.0;
+  int *piv = NULL, info = 0;
+  const double automatic = -1.0; /* tolerance d eps max diagonal */
+  tg_metric *m = NULL;
+  *out = NULL;
+  TG_TRY(check_matrix(matrix, d, &largest));
+  tg_status st = TG_ALLOC(1, &m);
+  if (st == TG_OK) st = TG_ALLOC((size_t)d * (size_t)d, &a);
+  if (st == TG_OK) st = TG_ALLOC(2 * (size_t)d, &work);
+  if (st == TG_OK) st = TG_ALLOC(d, &piv);
+  if (st == TG_OK) {
+    for (ptrdiff_t t = 0; t < (ptrdiff_t)d * d; t++) a[t] = matrix[t];
+    m->d = d;
+    dpstrf_("U", &d, a, &d, piv, &m->rank, &automatic, work, &info, 1);
+    if (info < 0) st = tg_fail(TG_EINTERNAL, TG_HERE, "dpstrf: argument %d", -info);
+  }
+  if (st == TG_OK) st = TG_ALLOC((size_t)m->rank * (size_t)d, &m->factor);
+  if (st == TG_OK) {
+    unpack(a, piv, d, m->rank, m->factor);
+    st = check_factor(matrix, m, largest);
+  }
+  free(a);
+  free(work);
+  free(piv);
+  if (st != TG_OK) tg_metric_destroy(&m);
+  *out = m;
+  return st;
+}
+
+void tg_metric_destroy(tg_metric **metric) {
+  if (!*metric) return;
+  free((*metric)->factor);
+  free(*metric);
+  *metric = NULL;
+}

@@ -1,0 +1,487 @@
+/* A search has three steps: `propose_row` orders what the bound can order and notes which pairs it cannot;
+ * tg_distance_pairs computes those in float64, for a panel of rows at a time; `decide_row` puts both together. */
+#include "geometry/neighbors.h"
+
+#include "base/clones.h"
+#include "base/memory.h"
+#include "base/timer.h"
+#include "geometry/distance.h"
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PANEL = 1024, TICK_ROWS = 64, SMALL = 96 };
+
+/* A neighbor proposed for a list. */
+typedef struct {
+  float v;
+  int32_t j;    /* column */
+  int32_t pair; /* its place among the pairs, -1: not computed */
+  int32_t open; /* the bound does not separate it from the one before */
+} entry;
+
+/* One rank beyond the list: the exact value is the (rank - below)-th of `count` pairs. */
+typedef struct {
+  size_t first_pair;
+  int below, count;
+} window;
+
+typedef struct {
+  size_t first_entry;
+  int n_entries;
+} row_plan;
+
+struct tg_neighbors_scratch {
+  int capacity; /* columns */
+  float *norm2, *g, *v, *near_v;
+  int32_t *near_j, *places;
+  row_plan *plan;  /* [PANEL] */
+  window *windows; /* [PANEL][n_ranks] */
+  int windows_capacity;
+  entry *entries;
+  size_t n_entries, entries_capacity;
+  tg_pair *pairs;
+  size_t n_pairs, pairs_capacity;
+  int exact_sums; /* float64 sums of this cloud have no rounding: -1 not known yet */
+  tg_neighbors_counts counts;
+};
+
+/* The search as its steps see it. */
+typedef struct {
+  const tg_gram *gram;
+  const tg_cloud *c;
+  const tg_cloud64 *c64;
+  const tg_neighbors_query *query;
+  tg_neighbors_scratch *s;
+} search;
+
+tg_status tg_neighbors_scratch_create(tg_neighbors_scratch **out) {
+  TG_TRY(TG_ALLOC(1, out));
+  const tg_status st = TG_ALLOC(PANEL, &(*out)->plan);
+  if (st != TG_OK) tg_neighbors_scratch_destroy(out);
+  return st;
+}
+
+static void free_columns(tg_neighbors_scratch *s) {
+  free(s->norm2);
+  free(s->g);
+  free(s->v);
+  free(s->near_v);
+  free(s->near_j);
+  free(s->places);
+  s->norm2 = s->g = s->v = s->near_v = NULL;
+  s->near_j = s->places = NULL;
+  s->capacity = 0;
+}
+
+void tg_neighbors_scratch_destroy(tg_neighbors_scratch **scratch) {
+  if (!*scratch) return;
+  free_columns(*scratch);
+  free((*scratch)->plan);
+  free((*scratch)->windows);
+  free((*scratch)->entries);
+  free((*scratch)->pairs);
+  free(*scratch);
+  *scratch = NULL;
+}
+
+tg_neighbors_counts tg_neighbors_count(const tg_neighbors_scratch *scratch) { return scratch->counts; }
+
+static tg_status reserve_columns(tg_neighbors_scratch *s, int m, int n_ranks) {
+  if (n_ranks > s->windows_capacity) {
+    free(s->windows);
+    s->windows_capacity = 0;
+    TG_TRY(TG_ALLOC((size_t)PANEL * (size_t)n_ranks, &s->windows));
+    s->windows_capacity = n_ranks;
+  }
+  if (m <= s->capacity) return TG_OK;
+  free_columns(s);
+  tg_status st = TG_ALLOC(m, &s->norm2);
+  if (st == TG_OK) st = TG_ALLOC(m, &s->g);
+  if (st == TG_OK) st = TG_ALLOC(m, &s->v);
+  if (st == TG_OK) st = TG_ALLOC(m, &s->near_v);
+  if (st == TG_OK) st = TG_ALLOC(m, &s->near_j);
+  if (st == TG_OK) st = TG_ALLOC(m, &s->places);
+  if (st == TG_OK) s->capacity = m;
+  return st;
+}
+
+/* Doubles an array until `more` items fit behind the `used` ones. */
+static tg_status grow(void **array, size_t item, size_t used, size_t more, size_t *capacity) {
+  if (used + more <= *capacity) return TG_OK;
+  size_t wanted = *capacity ? *capacity : 65536;
+  while (wanted < used + more) wanted *= 2;
+  void *larger = realloc(*array, wanted * item);
+  TG_CHECK(larger, TG_EINTERNAL, "no memory for %zu items of %zu bytes", wanted, item);
+  *array = larger;
+  *capacity = wanted;
+  return TG_OK;
+}
+
+/* ---- passes over one row, vectorised by the compiler ---- */
+
+/* v_j = |y_j|^2 - 2 y_i.y_j: the squared distance less the row's constant |y_i|^2. */
+TG_CLONES static void row_values(const float *restrict g, const float *restrict norm2, int m, float *restrict v) {
+  for (int j = 0; j < m; j++) v[j] = norm2[j] - 2.0f * g[j];
+}
+
+TG_CLONES static void gather(const float *restrict g, const int32_t *restrict tokens, int m, float *restrict out) {
+  for (int j = 0; j < m; j++) out[j] = g[tokens[j]];
+}
+
+/* Lowest and highest of v; whole lanes first, so that the compiler needs no license to reorder. */
+TG_CLONES static void range_of(const float *restrict v, int m, float *low, float *high) {
+  float a[TG_LANES], b[TG_LANES];
+  for (int q = 0; q < TG_LANES; q++) a[q] = b[q] = v[0];
+  int j = 0;
+  for (; j + TG_LANES <= m; j += TG_LANES)
+    for (int q = 0; q < TG_LANES; q++) {
+      a[q] = v[j + q] < a[q] ? v[j + q] : a[q];
+      b[q] = v[j + q] > b[q] ? v[j + q] : b[q];
+    }
+  for (; j < m; j++) {
+    a[0] = v[j] < a[0] ? v[j] : a[0];
+    b[0] = v[j] > b[0] ? v[j] : b[0];
+  }
+  *low = a[0], *high = b[0];
+  for (int q = 1; q < TG_LANES; q++) {
+    *low = a[q] < *low ? a[q] : *low;
+    *high = b[q] > *high ? b[q] : *high;
+  }
+}
+
+TG_CLONES static int count_up_to(const float *restrict v, int m, float t) {
+  int count = 0;
+  for (int j = 0; j < m; j++) count += v[j] <= t;
+  return count;
+}
+
+TG_CLONES static int count_below(const float *restrict v, int m, float t) {
+  int count = 0;
+  for (int j = 0; j < m; j++) count += v[j] < t;
+  return count;
+}
+
+/* Floats that are not negative have the order of their bits, and integers may be compared in any order. */
+TG_CLONES static float largest_norm_up_to(const float *restrict v, const float *restrict norm2, int m, float t) {
+  int32_t largest = 0;
+  for (int j = 0; j < m; j++) {
+    int32_t bits;
+    memcpy(&bits, norm2 + j, sizeof bits);
+    bits = v[j] <= t ? bits : 0;
+    largest = bits > largest ? bits : largest;
+  }
+  float norm;
+  memcpy(&norm, &largest, sizeof norm);
+  return norm;
+}
+
+/* Columns whose lower bound v_j - bound |y_j|^2 does not exceed t, in order. */
+TG_CLONES static int collect_near(const float *restrict v, const float *restrict norm2, float bound, int m, float t,
+                                  float *restrict near_v, int32_t *restrict near_j) {
+  int count = 0;
+  for (int j = 0; j < m; j++) {
+    near_v[count] = v[j];
+    near_j[count] = j;
+    count += v[j] - bound * norm2[j] <= t;
+  }
+  return count;
+}
+
+/* Places a of v with first <= v_a <= last, in order. */
+TG_CLONES static int collect_between(const float *restrict v, int m, float first, float last,
+                                     int32_t *restrict places) {
+  int count = 0;
+  for (int a = 0; a < m; a++) {
+    places[count] = a;
+    count += (v[a] >= first) & (v[a] <= last);
+  }
+  return count;
+}
+
+/* A bracket of the k-th smallest of v: fewer than k values are <= *below, at least k are <= the answer. It is closed until
+ * it holds at most `slack` values more than needed, or no float lies inside. */
+static float kth_bracket(const float *v, int m, int k, int slack, float low, float high, float *below) {
+  float a = nextafterf(low, -INFINITY), b = high;
+  int up_to_a = 0, up_to_b = m;
+  while (up_to_b > k + slack || (slack == 0 && up_to_b - up_to_a > 1)) {
+    const float middle = a + 0.5f * (b - a);
+    if (middle <= a || middle >= b) break;
+    const int count = count_up_to(v, m, middle);
+    if (count >= k)
+      b = middle, up_to_b = count;
+    else
+      a = middle, up_to_a = count;
+  }
+  *below = a;
+  return b;
+}
+
+/* ---- step 1: propose ---- */
+
+static tg_status note_pair(tg_neighbors_scratch *s, int32_t i, int32_t j, int32_t *place) {
+  TG_TRY(grow((void **)&s->pairs, sizeof *s->pairs, s->n_pairs, 1, &s->pairs_capacity));
+  *place = (int32_t)s->n_pairs;
+  s->pairs[s->n_pairs++] = (tg_pair){i, j, 0.0};
+  return TG_OK;
+}
+
+static int32_t token_of(const search *w, int32_t column) {
+  return w->query->tokens ? w->query->tokens[column] : column;
+}
+
+static int by_proposal(const void *a, const void *b) {
+  const entry *x = a, *y = b;
+  if (x->v != y->v) return x->v < y->v ? -1 : 1;
+  return (x->j > y->j) - (x->j < y->j);
+}
+
+static void sort_entries(entry *e, int count) {
+  if (count > SMALL) {
+    qsort(e, (size_t)count, sizeof *e, by_proposal);
+    return;
+  }
+  for (int a = 1; a < count; a++) {
+    const entry moved = e[a];
+    int b = a;
+    for (; b > 0 && (e[b - 1].v > moved.v || (e[b - 1].v == moved.v && e[b - 1].j > moved.j)); b--) e[b] = e[b - 1];
+    e[b] = moved;
+  }
+}
+
+/* Entries that need float64: those in a group that the bound leaves open and that reaches into the list, and those at a
+ * wanted rank. */
+static tg_status note_list_pairs(const search *w, int32_t i, entry *e, int count) {
+  const tg_neighbors_query *q = w->query;
+  int next_rank = 0;
+  for (int a = 0, end; a < count && a < q->k; a = end) {
+    for (end = a + 1; end < count && e[end].open; end++) {}
+    int wanted = end - a > 1;
+    for (; next_rank < q->n_ranks && q->ranks[next_rank] <= end; next_rank++) wanted = 1;
+    for (int b = a; wanted && b < end; b++) TG_TRY(note_pair(w->s, i, token_of(w, e[b].j), &e[b].pair));
+  }
+  return TG_OK;
+}
+
+/* The ordered list: all columns that may belong to it. A column with v > t + 2 e is farther than the k nearest. */
+static tg_status propose_list(const search *w, int32_t i, const float *near_v, int n_near, float low, float high,
+                              double e, row_plan *plan) {
+  tg_neighbors_scratch *s = w->s;
+  float below;
+  const float t = kth_bracket(near_v, n_near, w->query->k, 4, low, high, &below);
+  const float limit = nextafterf((float)((double)t + 2.0 * e), INFINITY);
+  TG_TRY(grow((void **)&s->entries, sizeof *s->entries, s->n_entries, (size_t)n_near, &s->entries_capacity));
+  entry *list = s->entries + s->n_entries;
+  const int count = collect_between(near_v, n_near, -INFINITY, limit, s->places);
+  for (int a = 0; a < count; a++) list[a] = (entry){near_v[s->places[a]], s->near_j[s->places[a]], -1, 0};
+  sort_entries(list, count);
+  for (int a = 1; a < count; a++) list[a].open = (double)list[a].v - (double)list[a - 1].v <= 2.0 * e;
+  *plan = (row_plan){s->n_entries, count};
+  s->n_entries += (size_t)count;
+  return note_list_pairs(w, i, list, count);
+}
+
+/* One rank beyond the list. With v_r in (below, t] the r-th smallest proposal, the exact r-th distance differs from v_r by
+ * at most e; a column with v < below - 2 e is surely nearer, one with v > t + 2 e surely farther. */
+static tg_status propose_rank(const search *w, int32_t i, int rank, const float *near_v, int n_near, float low,
+                              float high, double e, window *out) {
+  tg_neighbors_scratch *s = w->s;
+  float below;
+  const float t = kth_bracket(near_v, n_near, rank, 0, low, high, &below);
+  const float first = nextafterf((float)((double)below - 2.0 * e), -INFINITY);
+  const float last = nextafterf((float)((double)t + 2.0 * e), INFINITY);
+  *out =
+      (window){s->n_pairs, count_below(near_v, n_near, first), collect_between(near_v, n_near, first, last, s->places)};
+  TG_TRY(grow((void **)&s->pairs, sizeof *s->pairs, s->n_pairs, (size_t)out->count, &s->pairs_capacity));
+  for (int a = 0; a < out->count; a++) s->pairs[s->n_pairs++] = (tg_pair){i, token_of(w, s->near_j[s->places[a]]), 0.0};
+  return TG_OK;
+}
+
+/* Candidates of one row: every column that can be among the `k_max` nearest, and the row's common error e.
+ * t has at least k_max proposals at or below it, each exact value at most t + e0; so a column whose own lower bound exceeds
+ * t + e0 is not among the k_max nearest. Then e holds for all that are left. The margin of 1/1000 is far above the rounding
+ * of float64 sums (2 d eps of the distance, against e >= 13/2 2^-24 of it): what the bound separates, the sums separate
+ * too, so that not even a last bit depends on the fast pass. */
+static int candidates(const search *w, int row, int k_max, float *low, float *high, double *e) {
+  const tg_gram *gram = w->gram;
+  tg_neighbors_scratch *s = w->s;
+  const int m = w->query->m;
+  const int32_t i = token_of(w, row);
+  const float *g = gram->g + (ptrdiff_t)i * gram->n, *norm2 = gram->norm2;
+  if (w->query->tokens) {
+    gather(g, w->query->tokens, m, s->g);
+    g = s->g;
+    norm2 = s->norm2;
+  }
+  row_values(g, norm2, m, s->v);
+  s->v[row] = s->v[row == 0 ? m - 1 : 0]; /* self left out */
+  range_of(s->v, m, low, high);
+  s->v[row] = INFINITY;
+  float below;
+  const float t = kth_bracket(s->v, m, k_max, k_max / 16 + 4, *low, *high, &below);
+  const double own = (double)gram->bound * gram->norm2[i] + gram->tiny, margin = 1.001;
+  const double e0 = (own + (double)gram->bound * largest_norm_up_to(s->v, norm2, m, t)) * margin;
+  const float limit = nextafterf((float)((double)t + e0), INFINITY);
+  const int n_near = collect_near(s->v, norm2, gram->bound, m, limit, s->near_v, s->near_j);
+  float largest = 0.0f;
+  *high = s->near_v[0];
+  for (int a = 0; a < n_near; a++) {
+    const float norm = norm2[s->near_j[a]];
+    largest = norm > largest ? norm : largest;
+    *high = s->near_v[a] > *high ? s->near_v[a] : *high;
+  }
+  *e = (own + (double)gram->bound * largest) * margin;
+  return n_near;
+}
+
+static int k_max_of(const tg_neighbors_query *q) {
+  const int last = q->n_ranks > 0 ? q->ranks[q->n_ranks - 1] : 0;
+  return last > q->k ? last : q->k;
+}
+
+static tg_status propose_row(const search *w, int row, row_plan *plan, window *windows) {
+  const tg_neighbors_query *q = w->query;
+  float low, high;
+  double e;
+  const int n_near = candidates(w, row, k_max_of(q), &low, &high, &e);
+  const int32_t i = token_of(w, row);
+  *plan = (row_plan){0, 0};
+  if (q->k > 0) TG_TRY(propose_list(w, i, w->s->near_v, n_near, low, high, e, plan));
+  for (int r = 0; r < q->n_ranks; r++)
+    if (q->ranks[r] > q->k) TG_TRY(propose_rank(w, i, q->ranks[r], w->s->near_v, n_near, low, high, e, windows + r));
+  return TG_OK;
+}
+
+/* ---- step 3: decide ---- */
+
+/* All values are multiples of q, their differences below 2^b q: with d (2^b)^2 <= 2^53 the float64 sums are exact. */
+static int sums_are_exact(const tg_cloud *c) {
+  int lowest = 1024, highest = -1074;
+  for (ptrdiff_t i = 0; i < c->n; i++)
+    for (int t = 0; t < c->d; t++) {
+      const float x = c->x[i * c->ld + t];
+      if (x == 0.0f) continue;
+      int exponent;
+      const int32_t digits = (int32_t)ldexpf(frexpf(x, &exponent), FLT_MANT_DIG);
+      const int last = exponent - FLT_MANT_DIG + __builtin_ctz((unsigned)digits);
+      lowest = last < lowest ? last : lowest;
+      highest = exponent > highest ? exponent : highest;
+      if (highest - lowest > 25) return 0;
+    }
+  return highest < lowest || 2.0 * (highest - lowest + 1) + log2(c->d) <= 53.0;
+}
+
+/* Sort keys hi, lo, j; d2 is the float64 sum whatever the keys are. */
+typedef struct {
+  double hi, lo, d2;
+  int32_t j;
+} decided;
+
+static int by_distance(const void *a, const void *b) {
+  const decided *x = a, *y = b;
+  if (x->hi != y->hi) return x->hi < y->hi ? -1 : 1;
+  if (x->lo != y->lo) return x->lo < y->lo ? -1 : 1;
+  return (x->j > y->j) - (x->j < y->j);
+}
+
+/* Runs of values nearer to each other than 4 d eps are put in order by double-double, unless the sums are exact. */
+static void settle_near_ties(const search *w, int32_t i, decided *e, int count) {
+  tg_neighbors_scratch *s = w->s;
+  const double limit = 4.0 * w->gram->d * DBL_EPSILON;
+  for (int a = 0, end; a < count; a = end) {
+    for (end = a + 1; end < count && e[end].hi - e[end - 1].hi <= limit * e[end].hi; end++) {}
+    if (end - a == 1 || e[end - 1].hi == 0.0) continue;
+    if (s->exact_sums < 0) s->exact_sums = w->c ? sums_are_exact(w->c) : 0;
+    if (s->exact_sums) continue;
+    s->counts.double2_pairs += end - a;
+    for (int b = a; b < end; b++) {
+      const tg_double2 x = w->c ? tg_distance_double2(w->c, i, e[b].j) : tg_distance_double2_64(w->c64, i, e[b].j);
+      e[b].hi = x.hi;
+      e[b].lo = x.lo;
+    }
+    qsort(e + a, (size_t)(end - a), sizeof *e, by_distance);
+  }
+}
+
+/* The group list[a..end) in exact order; a group of one is in order. */
+static void decide_group(const search *w, int32_t i, const entry *list, int count, decided *out) {
+  for (int b = 0; b < count; b++) {
+    const double d2 = list[b].pair < 0 ? NAN : w->s->pairs[list[b].pair].d2;
+    out[b] = (decided){d2, 0.0, d2, token_of(w, list[b].j)};
+  }
+  if (count == 1) return;
+  qsort(out, (size_t)count, sizeof *out, by_distance);
+  settle_near_ties(w, i, out, count);
+}
+
+static void decide_list(const search *w, int row, const row_plan *plan, decided *order, int32_t *index, double *d2) {
+  const tg_neighbors_query *q = w->query;
+  const entry *list = w->s->entries + plan->first_entry;
+  for (int a = 0, end; a < plan->n_entries && a < q->k; a = end) {
+    for (end = a + 1; end < plan->n_entries && list[end].open; end++) {}
+    decide_group(w, token_of(w, row), list + a, end - a, order + a);
+  }
+  for (int k = 0; k < q->k; k++) index[k] = order[k].j;
+  for (int r = 0; r < q->n_ranks && q->ranks[r] <= q->k; r++) d2[r] = order[q->ranks[r] - 1].d2;
+}
+
+static int by_pair_distance(const void *a, const void *b) {
+  const double x = ((const tg_pair *)a)->d2, y = ((const tg_pair *)b)->d2;
+  return (x > y) - (x < y);
+}
+
+static double decide_rank(const search *w, int rank, const window *at) {
+  tg_pair *pairs = w->s->pairs + at->first_pair;
+  if (at->count > 1) qsort(pairs, (size_t)at->count, sizeof *pairs, by_pair_distance);
+  return pairs[rank - at->below - 1].d2;
+}
+
+/* ---- the search ---- */
+
+static tg_status find_panel(const search *w, int first, int rows, decided *order, tg_tick tick, int32_t *index,
+                            double *d2) {
+  const tg_neighbors_query *q = w->query;
+  tg_neighbors_scratch *s = w->s;
+  double last = tg_seconds();
+  s->n_entries = s->n_pairs = 0;
+  for (int a = 0; a < rows; a++) {
+    TG_TRY(propose_row(w, first + a, s->plan + a, s->windows + (ptrdiff_t)a * q->n_ranks));
+    if (a % TICK_ROWS == 0) tg_tick_call(tick);
+  }
+  tg_lap(&last, &s->counts.selecting);
+  if (w->c)
+    tg_distance_pairs(w->c, s->pairs, s->n_pairs);
+  else
+    tg_distance_pairs64(w->c64, s->pairs, s->n_pairs);
+  tg_tick_call(tick);
+  s->counts.float64_pairs += (int64_t)s->n_pairs;
+  tg_lap(&last, &s->counts.recomputing);
+  for (int a = 0; a < rows; a++) {
+    const ptrdiff_t row = first + a;
+    if (q->k > 0) decide_list(w, first + a, s->plan + a, order, index + row * q->k, d2 + row * q->n_ranks);
+    for (int r = 0; r < q->n_ranks; r++)
+      if (q->ranks[r] > q->k)
+        d2[row * q->n_ranks + r] = decide_rank(w, q->ranks[r], s->windows + (ptrdiff_t)a * q->n_ranks + r);
+  }
+  tg_lap(&last, &s->counts.selecting);
+  return TG_OK;
+}
+
+tg_status tg_neighbors_find(const tg_gram *gram, const tg_cloud *c, const tg_cloud64 *c64,
+                            const tg_neighbors_query *query, tg_neighbors_scratch *scratch, tg_tick tick,
+                            int32_t *index, double *d2) {
+  const search w = {gram, c, c64, query, scratch};
+  scratch->counts = (tg_neighbors_counts){0};
+  scratch->exact_sums = -1;
+  if (query->m < 2 || k_max_of(query) == 0) return TG_OK;
+  decided *order = NULL;
+  TG_TRY(TG_ALLOC(query->m, &order));
+  tg_status st = reserve_columns(scratch, query->m, query->n_ranks);
+  if (st == TG_OK && query->tokens)
+    for (int a = 0; a < query->m; a++) scratch->norm2[a] = gram->norm2[query->tokens[a]];
+  for (int first = 0; st == TG_OK && first < query->m; first += PANEL)
+    st = find_panel(&w, first, query->m - first < PANEL ? query->m - first : PANEL, order, tick, index, d2);
+  free(order);
+  return st;
+}

@@ -1,0 +1,97 @@
+#include "hdf5/h5.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void tg_h5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+
+static herr_t keep_description(unsigned n, const H5E_error2_t *error, void *out) {
+  if (n == 0 && error->desc) snprintf(out, 512, "%s", error->desc);
+  return 0;
+}
+
+const char *tg_h5_reason(void) {
+  static char text[512];
+  text[0] = '\0';
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_description, text);
+  return text[0] ? text : "no reason given by HDF5";
+}
+
+tg_status tg_h5_open_input(const char *path, hid_t *file) {
+  *file = -1;
+  FILE *probe = fopen(path, "rb");
+  TG_CHECK(probe, TG_ENOINPUT, "%s: %s", path, strerror(errno));
+  char byte;
+  const size_t got = fread(&byte, 1, 1, probe);
+  const int unreadable = ferror(probe) ? errno : 0;
+  fclose(probe);
+  TG_CHECK(!unreadable, TG_ENOINPUT, "%s: %s", path, strerror(unreadable));
+  TG_CHECK(got == 1, TG_EDATA, "%s: the file is empty, expected HDF5", path);
+  TG_CHECK(H5Fis_hdf5(path) > 0, TG_EDATA, "%s: not an HDF5 file", path);
+  *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+  TG_CHECK(*file >= 0, TG_EDATA, "%s: damaged HDF5 file (%s)", path, tg_h5_reason());
+  return TG_OK;
+}
+
+bool tg_h5_has(hid_t place, const char *name) { return H5Lexists(place, name, H5P_DEFAULT) > 0; }
+
+/* Reads one string through `read`, whose type is fixed or variable. */
+static char *read_string(hid_t object, hid_t type, hid_t space, herr_t (*read)(hid_t, hid_t, void *)) {
+  char *text = NULL;
+  if (type >= 0 && H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1) {
+    if (H5Tis_variable_str(type) > 0) {
+      char *owned = NULL;
+      hid_t memory = H5Tcopy(type);
+      if (read(object, memory, &owned) >= 0 && owned) text = strdup(owned);
+      if (owned) H5free_memory(owned);
+      H5Tclose(memory);
+    } else {
+      text = calloc(H5Tget_size(type) + 1, 1);
+      if (text && read(object, type, text) < 0) {
+        free(text);
+        text = NULL;
+      }
+    }
+  }
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  return text;
+}
+
+static herr_t read_attribute(hid_t attribute, hid_t type, void *out) { return H5Aread(attribute, type, out); }
+
+static herr_t read_dataset(hid_t dataset, hid_t type, void *out) {
+  return H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+}
+
+char *tg_h5_string_attribute(hid_t object, const char *name) {
+  if (H5Aexists(object, name) <= 0) return NULL;
+  const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+  char *text = read_string(attribute, H5Aget_type(attribute), H5Aget_space(attribute), read_attribute);
+  if (attribute >= 0) H5Aclose(attribute);
+  return text;
+}
+
+char *tg_h5_string_dataset(hid_t place, const char *name) {
+  if (!tg_h5_has(place, name)) return NULL;
+  const hid_t dataset = H5Dopen2(place, name, H5P_DEFAULT);
+  char *text = dataset >= 0 ? read_string(dataset, H5Dget_type(dataset), H5Dget_space(dataset), read_dataset) : NULL;
+  if (dataset >= 0) H5Dclose(dataset);
+  return text;
+}
+
+long tg_h5_integer_attribute(hid_t object, const char *name, long fallback) {
+  if (H5Aexists(object, name) <= 0) return fallback;
+  const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT), type = H5Aget_type(attribute);
+  const hid_t space = H5Aget_space(attribute);
+  long value = fallback;
+  if (type >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Sget_simple_extent_npoints(space) == 1)
+    if (H5Aread(attribute, H5T_NATIVE_LONG, &value) < 0) value = fallback;
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  if (attribute >= 0) H5Aclose(attribute);
+  return value;
+}

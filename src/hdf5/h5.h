@@ -1,0 +1,31 @@
+/* Small helpers around HDF5: why the latest call failed, and strings. Local: no communication. HDF5 of Debian is not
+ * thread-safe: while a read-ahead is under way (source/reader.h) no other thread calls any of this. */
+#ifndef TG_H5_H
+#define TG_H5_H
+
+#include "base/status.h"
+#include <hdf5.h>
+#include <stdbool.h>
+
+/** Silences HDF5's own printing of errors; call once at the start. */
+void tg_h5_quiet(void);
+
+/** The innermost message of HDF5's error stack, with the errno text where a system call failed. Valid until the next call. */
+const char *tg_h5_reason(void);
+
+/** Opens an existing HDF5 file for reading. errors TG_ENOINPUT missing or unreadable, TG_EDATA not HDF5 or damaged */
+tg_status tg_h5_open_input(const char *path, hid_t *file);
+
+/** Whether a link of this name is there. */
+bool tg_h5_has(hid_t place, const char *name);
+
+/** A string attribute (fixed or variable length) as a new string, NULL when it is absent or no string. */
+char *tg_h5_string_attribute(hid_t object, const char *name);
+
+/** An integer attribute, or `fallback` when it is absent or no integer. */
+long tg_h5_integer_attribute(hid_t object, const char *name, long fallback);
+
+/** A scalar string dataset as a new string, NULL when absent. */
+char *tg_h5_string_dataset(hid_t place, const char *name);
+
+#endif

@@ -1,0 +1,261 @@
+#include "pipeline.h"
+
+#include "base/memory.h"
+#include "base/timer.h"
+#include "logit_metric.h"
+#include "parallel/comm.h"
+#include "provenance.h"
+#include "results/lock.h"
+#include "statistics.h"
+#include "summary.h"
+#include "worker.h"
+#include <cblas.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Everything a run owns on one rank. */
+typedef struct {
+  const tg_run_options *options;
+  MPI_Comm comm;
+  int rank, ranks;
+  tg_config *config;
+  tg_study study;
+  tg_lock lock;
+  tg_provenance_list provenance;
+  tg_results_layout layout;
+  tg_results *results;
+  int32_t **status; /* [n_models], of an earlier run */
+  tg_shard_stack *stacks;
+  int64_t n_stacks, clouds_before;
+  tg_shard_plan plan;
+  tg_metric **metrics; /* [n_models] */
+  double started;
+} run;
+
+/* ---- making ready ---- */
+
+static tg_status open_study(run *r) {
+  TG_TRY(tg_config_read(r->options->config, r->options->overrides, r->options->n_overrides, &r->config));
+  openblas_set_num_threads(r->config->blas_threads);
+  return tg_study_open(r->config, &r->study);
+}
+
+/* All ranks must see the same study: plans are made on each. */
+static tg_status same_study(run *r) {
+  TG_TRY(tg_comm_same(r->comm, r->config->resolved, strlen(r->config->resolved), "the config"));
+  return tg_comm_same(r->comm, r->study.inputs, strlen(r->study.inputs), "the inputs");
+}
+
+static tg_status check_directory(const char *output) {
+  char *copy = tg_copy_string(output);
+  TG_CHECK(copy, TG_EINTERNAL, "no memory");
+  struct stat at;
+  const char *directory = dirname(copy);
+  tg_status st = TG_OK;
+  if (stat(directory, &at) != 0 || !S_ISDIR(at.st_mode))
+    st = tg_fail(TG_EIO, TG_HERE, "%s: the directory %s does not exist", output, directory);
+  free(copy);
+  return st;
+}
+
+static tg_status compare_with_earlier(const run *r, const char *name, const char *now) {
+  char *before = NULL;
+  TG_TRY(tg_results_read_provenance(r->config->output, name, &before));
+  const char *a = before, *b = now;
+  while (*a && *a == *b) a++, b++;
+  tg_status st = TG_OK;
+  if (*a != *b) {
+    while (a > before && a[-1] != '\n') a--, b--;
+    st = tg_fail(TG_ECONFIG, TG_HERE, "%s: cannot resume, the %s changed: it was '%.*s', now '%.*s'", r->config->output,
+                 name, (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+  }
+  free(before);
+  return st;
+}
+
+/* Rank 0: what the output allows. */
+static tg_status check_output(run *r, bool *resume) {
+  const char *output = r->config->output;
+  struct stat at;
+  TG_TRY(check_directory(output));
+  const bool there = stat(output, &at) == 0;
+  TG_CHECK(!there || S_ISREG(at.st_mode), TG_EIO, "%s: exists and is no file", output);
+  TG_CHECK(!there || r->options->resume || r->options->force, TG_EIO,
+           "%s: exists; --resume goes on with it, --force replaces it", output);
+  *resume = there && r->options->resume;
+  TG_TRY(tg_lock_take(output, &r->lock));
+  if (!*resume) return TG_OK;
+  TG_TRY(compare_with_earlier(r, "config_values", r->config->resolved_values));
+  return compare_with_earlier(r, "inputs", r->study.inputs);
+}
+
+/* Rank 0: a new file, or the old one to go on with. */
+static tg_status make_output(run *r) {
+  bool resume = false;
+  TG_TRY(check_output(r, &resume));
+  if (resume) return TG_OK;
+  TG_TRY(tg_provenance_collect(&r->study, r->ranks, &r->provenance));
+  r->layout.provenance = r->provenance.items;
+  r->layout.n_provenance = r->provenance.n;
+  return tg_results_create(r->config->output, &r->layout);
+}
+
+/* Collective. What an earlier run finished; rank 0 reads. */
+static tg_status share_status(run *r) {
+  tg_status st = TG_ALLOC(r->study.n_models, &r->status);
+  for (int m = 0; st == TG_OK && m < r->study.n_models; m++) {
+    const tg_results_model *model = &r->study.models[m];
+    st = TG_ALLOC((size_t)(model->n_prompts * model->n_levels) * (size_t)model->n_layers, &r->status[m]);
+    if (st == TG_OK && r->rank == 0) st = tg_results_read_status(r->results, m, r->status[m]);
+  }
+  st = tg_comm_agree(r->comm, st);
+  for (int m = 0; st == TG_OK && m < r->study.n_models; m++) {
+    const tg_results_model *model = &r->study.models[m];
+    const int64_t row = (int64_t)model->n_levels * model->n_layers;
+    for (int64_t p = 0; p < model->n_prompts; p++) MPI_Bcast(r->status[m] + p * row, (int)row, MPI_INT32_T, 0, r->comm);
+    for (int64_t a = 0; a < model->n_prompts * row; a++) r->clouds_before += r->status[m][a] != TG_STATUS_TODO;
+  }
+  return st;
+}
+
+static tg_status make_plan(run *r, int ranks) {
+  TG_TRY(tg_study_stacks(&r->study, r->status, &r->stacks, &r->n_stacks));
+  return tg_shard_cut(r->stacks, r->n_stacks, ranks, 0.8, &r->plan); /* lists are most of a layer's work */
+}
+
+/* ---- the run ---- */
+
+static tg_status make_metrics(run *r) {
+  TG_TRY(tg_comm_agree(r->comm, TG_ALLOC(r->study.n_models, &r->metrics)));
+  for (int m = 0; m < r->study.n_models; m++)
+    TG_TRY(tg_logit_metric_create(r->comm, r->study.sources[m], &r->metrics[m]));
+  return TG_OK;
+}
+
+static tg_status measure(run *r, int *stopped) {
+  tg_worker_report report;
+  const double start = tg_seconds();
+  const tg_worker_job job = {
+      r->comm, &r->study, &r->plan, r->metrics, r->results, r->clouds_before, 3600.0 * r->options->max_hours};
+  if (r->rank == 0)
+    fprintf(stderr, "%" PRId64 " clouds, %" PRId64 " done before; %" PRId64 " shards on %d ranks\n",
+            tg_study_clouds(&r->study), r->clouds_before, r->plan.n, r->ranks);
+  TG_TRY(tg_worker_run(&job, &report, stopped));
+  tg_summary_ranks(r->comm, &report, tg_seconds() - start);
+  return tg_results_flush(r->results);
+}
+
+static tg_status statistics(run *r, int stopped) {
+  if (stopped && !r->options->partial_statistics) return TG_OK;
+  const double start = tg_seconds();
+  for (int m = 0; m < r->study.n_models; m++) TG_TRY(tg_statistics_run(r->comm, &r->study, m, r->results));
+  TG_TRY(tg_results_flush(r->results));
+  if (r->rank == 0) fprintf(stderr, "statistics and correlations in %.1f s\n", tg_seconds() - start);
+  return TG_OK;
+}
+
+static tg_status end(run *r, int stopped) {
+  char now[TG_END_TIME_ROOM];
+  tg_provenance_time(now);
+  TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? tg_results_write_end(r->results, !stopped, now) : TG_OK));
+  return tg_results_flush(r->results);
+}
+
+/* Rank 0: counts clouds by status and says what came out. */
+static tg_status conclude(run *r, int stopped) {
+  int64_t counts[4] = {0};
+  for (int m = 0; m < r->study.n_models; m++) {
+    const tg_results_model *model = &r->study.models[m];
+    const int64_t n = model->n_prompts * model->n_levels * model->n_layers;
+    TG_TRY(tg_results_read_status(r->results, m, r->status[m]));
+    for (int64_t a = 0; a < n; a++) counts[r->status[m][a] & 3]++;
+  }
+  const int64_t good = counts[TG_STATUS_DONE] + counts[TG_STATUS_REASONS];
+  if (counts[TG_STATUS_REASONS] > 0)
+    fprintf(stderr, "tokengeom: warning: %" PRId64 " clouds have undefined numbers, see 'reason' in the results\n",
+            counts[TG_STATUS_REASONS]);
+  if (counts[TG_STATUS_BAD] > 0)
+    fprintf(stderr,
+            "tokengeom: warning: %" PRId64 " clouds hold NaN or Inf in the input and were left out (status 3)\n",
+            counts[TG_STATUS_BAD]);
+  if (stopped)
+    fprintf(stderr, "stopped early: %" PRId64 " clouds are left; --resume goes on\n", counts[TG_STATUS_TODO]);
+  TG_CHECK(good > 0 || stopped, TG_EDATA, "not one cloud could be measured: all %" PRId64 " hold NaN or Inf",
+           counts[TG_STATUS_BAD]);
+  return stopped ? TG_ESTOPPED : TG_OK;
+}
+
+static tg_status execute(run *r, int *stopped) {
+  TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? make_output(r) : TG_OK));
+  TG_TRY(tg_results_open(r->comm, r->config->output, &r->layout, &r->results));
+  TG_TRY(share_status(r));
+  TG_TRY(tg_comm_agree(r->comm, make_plan(r, r->ranks)));
+  TG_TRY(make_metrics(r));
+  TG_TRY(measure(r, stopped));
+  TG_TRY(statistics(r, *stopped));
+  return end(r, *stopped);
+}
+
+static tg_status plan_only(run *r) {
+  const int ranks = r->options->ranks > 0 ? r->options->ranks : r->ranks;
+  TG_TRY(make_plan(r, ranks));
+  return tg_summary_plan(&r->study, &r->plan, ranks);
+}
+
+static void release(run *r) {
+  for (int m = 0; m < r->study.n_models; m++) {
+    if (r->status) free(r->status[m]);
+    if (r->metrics) tg_metric_destroy(&r->metrics[m]);
+  }
+  free(r->status);
+  free(r->metrics);
+  free(r->stacks);
+  tg_shard_plan_free(&r->plan);
+  tg_provenance_free(&r->provenance);
+  tg_lock_release(&r->lock);
+  tg_study_close(&r->study);
+  tg_config_destroy(&r->config);
+}
+
+/* The end of a run that got as far as having a result file open. Every failure is agreed on before the file is closed. */
+static tg_status finish(run *r, tg_status st, int stopped) {
+  tg_status verdict = TG_OK;
+  if (st == TG_OK && r->rank == 0) {
+    verdict = conclude(r, stopped);
+    if (verdict != TG_OK && verdict != TG_ESTOPPED) fprintf(stderr, "tokengeom: %s\n", tg_last_error());
+  }
+  int code = (int)verdict;
+  MPI_Bcast(&code, 1, MPI_INT, 0, r->comm);
+  const tg_status closed = tg_results_close(&r->results);
+  if (st == TG_OK) st = closed;
+  if (st == TG_OK) st = (tg_status)code;
+  if (r->rank == 0 && (st == TG_OK || st == TG_ESTOPPED)) {
+    if (st == TG_OK && tg_summary_results(r->config->output) != TG_OK)
+      fprintf(stderr, "tokengeom: %s\n", tg_last_error());
+    printf("\nresults: %s (%.1f s)\n", r->config->output, tg_seconds() - r->started);
+  }
+  return st;
+}
+
+tg_status tg_pipeline_run(const tg_run_options *options) {
+  run r = {.options = options, .comm = MPI_COMM_WORLD, .lock = {NULL, -1}, .started = tg_seconds()};
+  int stopped = 0;
+  MPI_Comm_rank(r.comm, &r.rank);
+  MPI_Comm_size(r.comm, &r.ranks);
+  tg_status st = tg_comm_agree(r.comm, open_study(&r));
+  if (st == TG_OK) st = tg_comm_agree(r.comm, same_study(&r));
+  if (st == TG_OK && options->dry_run) {
+    st = tg_comm_agree(r.comm, r.rank == 0 ? plan_only(&r) : TG_OK);
+  } else if (st == TG_OK) {
+    r.layout = (tg_results_layout){r.study.models, r.study.n_models, NULL, 0};
+    st = execute(&r, &stopped);
+    if (r.results) st = finish(&r, st, stopped);
+  }
+  release(&r);
+  return st;
+}

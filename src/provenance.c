@@ -1,0 +1,117 @@
+#include "provenance.h"
+
+#include "base/memory.h"
+#include "version.h"
+#include <cblas.h>
+#include <gsl/gsl_version.h>
+#include <hdf5.h>
+#include <inttypes.h>
+#include <mpi.h>
+#include <sha2.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <yaml.h>
+
+char *openblas_get_corename(void); /* not in Debian's cblas.h */
+
+const char *tg_provenance_version(void) { return TG_VERSION " (" TG_COMMIT ")"; }
+
+const char *tg_provenance_libraries(void) {
+  static char text[2048];
+  char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length;
+  unsigned major, minor, release;
+  MPI_Get_library_version(mpi, &length);
+  mpi[strcspn(mpi, ",\n")] = '\0';
+  H5get_libversion(&major, &minor, &release);
+  snprintf(text, sizeof text, "MPI: %s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\nGSL: %s\nlibyaml: %s\ncompiler: %s, %s\n",
+           mpi, major, minor, release, openblas_get_config(), gsl_version, yaml_get_version_string(), TG_COMPILER,
+           TG_BUILD_TYPE);
+  return text;
+}
+
+const char *tg_provenance_cpu(void) {
+  static char text[256] = "unknown";
+  FILE *file = fopen("/proc/cpuinfo", "r");
+  char line[256];
+  while (file && fgets(line, sizeof line, file)) {
+    char *value = strchr(line, ':');
+    if (strncmp(line, "model name", 10) != 0 || !value) continue;
+    snprintf(text, sizeof text, "%s", value + 2);
+    text[strcspn(text, "\n")] = '\0';
+    break;
+  }
+  if (file) fclose(file);
+  return text;
+}
+
+const char *tg_provenance_kernel(void) {
+  static char text[256];
+  snprintf(text, sizeof text, "float32: centered Gram matrix by OpenBLAS (%s) proposes, float64 decides",
+           openblas_get_corename());
+  return text;
+}
+
+void tg_provenance_time(char out[TG_END_TIME_ROOM]) {
+  const time_t now = time(NULL);
+  struct tm utc;
+  gmtime_r(&now, &utc);
+  strftime(out, TG_END_TIME_ROOM, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+static tg_status add(tg_provenance_list *list, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static tg_status add(tg_provenance_list *list, const char *name, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *text = NULL;
+  const int length = vasprintf(&text, format, args);
+  va_end(args);
+  TG_CHECK(length >= 0, TG_EINTERNAL, "no memory for provenance");
+  list->items[list->n++] = (tg_provenance){name, text};
+  return TG_OK;
+}
+
+static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
+  char text[4096] = "";
+  size_t used = 0;
+  for (int m = 0; m < study->n_models && used < sizeof text; m++) {
+    const tg_source_info *info = tg_source_describe(study->sources[m]);
+    used += (size_t)snprintf(text + used, sizeof text - used, "%s: %d layers, width %d, last layer %s\n", info->model,
+                             info->n_layers, info->width,
+                             info->last_layer_normalized < 0 ? "not said to be normalized or not"
+                             : info->last_layer_normalized   ? "normalized"
+                                                             : "not normalized");
+  }
+  return add(list, "models", "%s", text);
+}
+
+tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out) {
+  const tg_config *config = study->config;
+  char digest[SHA256_DIGEST_STRING_LENGTH], now[TG_END_TIME_ROOM];
+  *out = (tg_provenance_list){.n = 0};
+  SHA256Data((const uint8_t *)config->resolved, strlen(config->resolved), digest);
+  tg_provenance_time(now);
+  TG_TRY(add(out, "version", "%s", tg_provenance_version()));
+  TG_TRY(add(out, "commit", "%s", TG_COMMIT));
+  TG_TRY(add(out, "config", "%s", config->resolved));
+  TG_TRY(add(out, "config_sha256", "%s", digest));
+  TG_TRY(add(out, "config_values", "%s", config->resolved_values));
+  TG_TRY(add(out, "inputs", "%s", study->inputs));
+  TG_TRY(add_models(out, study));
+  TG_TRY(add(out, "libraries", "%s", tg_provenance_libraries()));
+  TG_TRY(add(out, "cpu", "%s", tg_provenance_cpu()));
+  TG_TRY(add(out, "kernel", "%s", tg_provenance_kernel()));
+  TG_TRY(add(out, "ranks", "%d ranks x %d BLAS threads", ranks, config->blas_threads));
+  TG_TRY(add(out, "seeds", "shuffle %" PRIu64 ", statistics %" PRIu64, config->shuffle_seed, config->statistics_seed));
+  TG_TRY(add(out, "start", "%s", now));
+  return add(out, "end", "%-*s", TG_END_TIME_ROOM - 1, "(not ended)");
+}
+
+void tg_provenance_free(tg_provenance_list *list) {
+  for (int a = 0; a < list->n; a++) free((char *)list->items[a].text);
+  list->n = 0;
+}

@@ -1,0 +1,28 @@
+/* Where a result comes from: versions, machine, config and inputs, as texts for the result file. Local. */
+#ifndef TG_PROVENANCE_H
+#define TG_PROVENANCE_H
+
+#include "results/results.h"
+#include "study.h"
+
+enum { TG_N_PROVENANCE = 14, TG_END_TIME_ROOM = 32 };
+
+typedef struct {
+  tg_provenance items[TG_N_PROVENANCE]; /* texts owned */
+  int n;
+} tg_provenance_list;
+
+/** What this program was built from and with, and where it runs, one line each; static text. */
+const char *tg_provenance_version(void);   /* "0.1.0 (commit)" */
+const char *tg_provenance_libraries(void); /* needs no MPI_Init */
+const char *tg_provenance_cpu(void);
+const char *tg_provenance_kernel(void); /* of the fast pass */
+
+/** Time as "2026-01-31T12:00:00Z". */
+void tg_provenance_time(char out[TG_END_TIME_ROOM]);
+
+/** errors TG_EINTERNAL. Caller frees with tg_provenance_free, also after a failure. */
+tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out);
+void tg_provenance_free(tg_provenance_list *list);
+
+#endif

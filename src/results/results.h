@@ -1,0 +1,98 @@
+/* The result file: one HDF5 file, made whole by rank 0 before the run and then written by all ranks, each its own rows.
+ *
+ * Recipe: rank 0 creates FILE.part with every group, attribute and contiguous dataset, numbers filled with NaN or 0 and
+ * space reserved, closes, syncs and renames it. All ranks open FILE together; from then on only independent writes of raw
+ * data happen, values before their status. So the file opens after a kill at any moment, and what status calls done is. */
+#ifndef TG_RESULTS_H
+#define TG_RESULTS_H
+
+#include "base/status.h"
+#include "geometry/row.h"
+#include "results/fields.h"
+#include <mpi.h>
+#include <stdint.h>
+
+/** One model's axes. Arrays are borrowed. */
+typedef struct {
+  const char *name;
+  int64_t n_prompts;
+  const int64_t *prompt_ids;
+  int n_levels;
+  const int32_t *levels;
+  int n_layers; /* clouds, L + 1 */
+  tg_row_shape shape;
+  const int *angle_layers; /* those the model has */
+  int n_angle_layers;
+  bool neighbors, token_ids;
+} tg_results_model;
+
+/** A text of /provenance. */
+typedef struct {
+  const char *name, *text;
+} tg_provenance;
+
+typedef struct {
+  const tg_results_model *models;
+  int n_models;
+  const tg_provenance *provenance;
+  int n_provenance;
+} tg_results_layout;
+
+/** Length of a model's axis. */
+int64_t tg_results_axis_length(const tg_results_model *model, tg_axis axis);
+
+/** Whether a model has this field. */
+bool tg_results_has_field(const tg_results_model *model, int field);
+
+/** Bytes of the file's numbers, for plans. */
+double tg_results_bytes(const tg_results_layout *layout);
+
+/** Local, one rank. Creates the file by way of FILE.part; an existing FILE is replaced in one step.
+ *  errors  TG_EIO; then no .part is left and an existing FILE is as before */
+tg_status tg_results_create(const char *path, const tg_results_layout *layout);
+
+/** Local. The text `name` of /provenance of an existing result file, caller frees.
+ *  errors  TG_ENOINPUT, TG_EDATA when it is no result file of a known version */
+tg_status tg_results_read_provenance(const char *path, const char *name, char **text);
+
+typedef struct tg_results tg_results;
+
+/** Collective. Opens an existing file for writing by all ranks. out: caller closes. errors TG_EIO, agreed on */
+tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out);
+
+/** Collective. errors TG_EIO, agreed on. Safe on NULL, leaves NULL. */
+tg_status tg_results_close(tg_results **results);
+
+/** Collective. Makes all ranks' writes visible to all ranks and safe on disk. errors TG_EIO, agreed on */
+tg_status tg_results_flush(tg_results *results);
+
+/* The calls below are local (independent input and output). A failed one cannot be repaired: the caller aborts the run. */
+
+/** Writes layers first..first+n_rows-1 of (model, p, s): values, then their status. scratch grows as needed. */
+tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
+                                const tg_row *rows);
+
+/** Writes what a (prompt, level) has beside its layers; last is the row of layer L. */
+tg_status tg_results_write_prompt(tg_results *results, int model, int64_t p, int s, double loss, double entropy,
+                                  const int32_t *token_ids, const tg_row *last);
+
+/** status of all clouds of a model, [n_prompts][n_levels][n_layers]. */
+tg_status tg_results_read_status(tg_results *results, int model, int32_t *status);
+
+/** All prompts of a field at one level, [n_prompts][the axes after shuffle], as float64. */
+tg_status tg_results_read_level(tg_results *results, int model, int field, int s, double *values);
+
+/** Numbers of a prompt's other axes: product of the lengths after shuffle. */
+int64_t tg_results_inner(const tg_results_model *model, int field);
+
+/** Writes moment `which` of a field at one level, [the axes after shuffle]. */
+tg_status tg_results_write_moment(tg_results *results, int model, int field, int which, int s, const double *values);
+
+/** Writes number `which` of a group of correlations at one level, [the group's axes]. */
+tg_status tg_results_write_correlation(tg_results *results, int model, int group, int which, int s,
+                                       const double *values);
+
+/** One rank: writes /complete and /provenance/end. */
+tg_status tg_results_write_end(tg_results *results, bool complete, const char *end);
+
+#endif

@@ -1,0 +1,458 @@
+/* Hidden-state files (format version 1): several files make one data set, prompts one after another.
+ * One file is open at a time. Activations are read with the file's own type, so HDF5 converts nothing. */
+#include "source/source_impl.h"
+
+#include "base/memory.h"
+#include "hdf5/h5.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { AXES = 5, MAX_TOKENS = 1 << 20, MAX_WIDTH = 1 << 20, MAX_LAYERS = 4096 };
+
+typedef struct {
+  const char *path; /* borrowed from the config */
+  int64_t first, n_prompts;
+  int n_tokens; /* this file's token axis */
+  tg_element element;
+  bool has_loss, has_entropy, has_token_ids, has_metric;
+  int64_t vocabulary;
+} stored_file;
+
+typedef struct {
+  stored_file *files;
+  int n_files, n_levels, n_layers, width;
+  int open; /* the file that is open, -1: none */
+  hid_t file, states;
+} state;
+
+/* ---- opening ---- */
+
+static void close_file(state *s) {
+  if (s->states >= 0) H5Dclose(s->states);
+  if (s->file >= 0) H5Fclose(s->file);
+  s->states = s->file = -1;
+  s->open = -1;
+}
+
+static void destroy(void *opaque) {
+  state *s = opaque;
+  close_file(s);
+  free(s->files);
+  free(s);
+}
+
+/* A chunk is decoded once even when it holds more than one cloud: the cache gets room for all chunks of one cloud. */
+static hid_t open_states(hid_t file) {
+  hid_t plain = H5Dopen2(file, "hidden_states", H5P_DEFAULT);
+  if (plain < 0) return plain;
+  const hid_t creation = H5Dget_create_plist(plain), type = H5Dget_type(plain), space = H5Dget_space(plain);
+  hsize_t chunk[AXES] = {0}, size[AXES] = {0};
+  hid_t result = plain;
+  if (H5Pget_layout(creation) == H5D_CHUNKED && H5Sget_simple_extent_ndims(space) == AXES) {
+    H5Pget_chunk(creation, AXES, chunk);
+    H5Sget_simple_extent_dims(space, size, NULL);
+    const double chunks = ceil((double)size[3] / (double)chunk[3]) * ceil((double)size[4] / (double)chunk[4]);
+    double bytes = (double)H5Tget_size(type) * chunks;
+    for (int a = 0; a < AXES; a++) bytes *= (double)chunk[a];
+    const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_chunk_cache(access, 10007, bytes < 1073741824.0 ? (size_t)bytes + 1048576 : 1073741824, 0.75);
+    result = H5Dopen2(file, "hidden_states", access);
+    H5Pclose(access);
+    H5Dclose(plain);
+  }
+  H5Pclose(creation);
+  H5Tclose(type);
+  H5Sclose(space);
+  return result;
+}
+
+static tg_status open_file(state *s, int which) {
+  if (s->open == which) return TG_OK;
+  close_file(s);
+  const char *path = s->files[which].path;
+  TG_TRY(tg_h5_open_input(path, &s->file));
+  s->states = open_states(s->file);
+  TG_CHECK(s->states >= 0, TG_EDATA, "%s: no dataset 'hidden_states'", path);
+  s->open = which;
+  return TG_OK;
+}
+
+/* ---- checking ---- */
+
+static tg_status element_of_type(const char *path, const char *name, hid_t type, tg_element *out) {
+  size_t sign = 0, exponent = 0, exponent_size = 0, mantissa = 0, mantissa_size = 0;
+  const bool real = H5Tget_class(type) == H5T_FLOAT && H5Tget_order(type) == H5T_ORDER_LE &&
+                    H5Tget_fields(type, &sign, &exponent, &exponent_size, &mantissa, &mantissa_size) >= 0 &&
+                    mantissa == 0 && H5Tget_offset(type) == 0;
+  const size_t size = real ? H5Tget_size(type) : 0, bias = real ? H5Tget_ebias(type) : 0;
+  if (size == 2 && sign == 15 && exponent == 7 && exponent_size == 8 && mantissa_size == 7 && bias == 127)
+    *out = TG_BFLOAT16;
+  else if (size == 2 && sign == 15 && exponent == 10 && exponent_size == 5 && mantissa_size == 10 && bias == 15)
+    *out = TG_FLOAT16;
+  else if (size == 4 && sign == 31 && exponent == 23 && exponent_size == 8 && mantissa_size == 23 && bias == 127)
+    *out = TG_FLOAT32;
+  else
+    return tg_fail(TG_EDATA, TG_HERE,
+                   "%s: %s has an element type that is none of bfloat16, float16, float32 (little endian)", path, name);
+  return TG_OK;
+}
+
+/* The shape of a dataset of a given rank. */
+static tg_status shape_of(const char *path, hid_t dataset, const char *name, const char *axes, int rank,
+                          hsize_t *shape) {
+  const hid_t space = dataset >= 0 ? H5Dget_space(dataset) : -1;
+  const int found = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
+  if (found == rank) H5Sget_simple_extent_dims(space, shape, NULL);
+  if (space >= 0) H5Sclose(space);
+  TG_CHECK(dataset >= 0, TG_EDATA, "%s: no dataset '%s' (%s)", path, name, axes);
+  TG_CHECK(found == rank, TG_EDATA, "%s: %s has %d axes, expected %d (%s)", path, name, found, rank, axes);
+  return TG_OK;
+}
+
+/* Reads a whole small dataset whose shape is known. */
+static tg_status read_all(const char *path, hid_t file, const char *name, const char *axes, int rank,
+                          const hsize_t *expected, hid_t type, void *out) {
+  const hid_t dataset = tg_h5_has(file, name) ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
+  hsize_t shape[AXES] = {0};
+  tg_status st = shape_of(path, dataset, name, axes, rank, shape);
+  for (int a = 0; st == TG_OK && a < rank; a++)
+    if (shape[a] != expected[a])
+      st = tg_fail(TG_EDATA, TG_HERE, "%s: %s has length %llu on axis %d (%s), expected %llu", path, name,
+                   (unsigned long long)shape[a], a, axes, (unsigned long long)expected[a]);
+  if (st == TG_OK && out && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: %s cannot be read (%s)", path, name, tg_h5_reason());
+  if (dataset >= 0) H5Dclose(dataset);
+  return st;
+}
+
+static tg_status check_format(const char *path, hid_t file, char **model) {
+  char *format = tg_h5_string_attribute(file, "format");
+  const long version = tg_h5_integer_attribute(file, "format_version", -1);
+  const bool right = format && strcmp(format, "tokengeom-hidden-states") == 0;
+  tg_status st = TG_OK;
+  if (!right)
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: root attribute format is '%s', expected 'tokengeom-hidden-states'", path,
+                 format ? format : "(absent)");
+  else if (version != 1)
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: format_version is %ld, expected 1", path, version);
+  free(format);
+  if (st == TG_OK && !*model) *model = tg_h5_string_attribute(file, "model");
+  return st;
+}
+
+static tg_status check_axis(const char *path, const char *what, hsize_t length, hsize_t most) {
+  TG_CHECK(length >= 1 && length <= most, TG_EDATA, "%s: hidden_states has %llu %s, expected 1 to %llu", path,
+           (unsigned long long)length, what, (unsigned long long)most);
+  return TG_OK;
+}
+
+static tg_status read_states_header(state *s, stored_file *f, hsize_t shape[AXES]) {
+  TG_TRY(shape_of(f->path, s->states, "hidden_states", "prompt, shuffle, layer, token, width", AXES, shape));
+  TG_TRY(check_axis(f->path, "prompts", shape[0], 1u << 30));
+  TG_TRY(check_axis(f->path, "shuffle levels", shape[1], 1024));
+  TG_TRY(check_axis(f->path, "layers", shape[2], MAX_LAYERS));
+  TG_TRY(check_axis(f->path, "tokens", shape[3], MAX_TOKENS));
+  TG_TRY(check_axis(f->path, "coordinates", shape[4], MAX_WIDTH));
+  const hid_t type = H5Dget_type(s->states);
+  const tg_status st = element_of_type(f->path, "hidden_states", type, &f->element);
+  H5Tclose(type);
+  f->n_prompts = (int64_t)shape[0];
+  f->n_tokens = (int)shape[3];
+  return st;
+}
+
+/* Which optional datasets a file has, their shapes checked. */
+static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t shape[AXES]) {
+  const hsize_t pairs[3] = {shape[0], shape[1], shape[3]}, square[2] = {shape[4], shape[4]};
+  f->has_loss = tg_h5_has(s->file, "loss");
+  f->has_entropy = tg_h5_has(s->file, "entropy");
+  f->has_token_ids = tg_h5_has(s->file, "token_ids");
+  f->has_metric = tg_h5_has(s->file, "logit_metric");
+  if (f->has_loss) TG_TRY(read_all(f->path, s->file, "loss", "prompt, shuffle", 2, pairs, 0, NULL));
+  if (f->has_entropy) TG_TRY(read_all(f->path, s->file, "entropy", "prompt, shuffle, token", 3, pairs, 0, NULL));
+  if (f->has_token_ids) TG_TRY(read_all(f->path, s->file, "token_ids", "prompt, shuffle, token", 3, pairs, 0, NULL));
+  if (f->has_metric) TG_TRY(read_all(f->path, s->file, "logit_metric", "width, width", 2, square, 0, NULL));
+  if (!tg_h5_has(s->file, "unembedding")) return TG_OK;
+  const hid_t dataset = H5Dopen2(s->file, "unembedding", H5P_DEFAULT);
+  hsize_t rows[2] = {0};
+  tg_status st = shape_of(f->path, dataset, "unembedding", "vocabulary, width", 2, rows);
+  if (dataset >= 0) H5Dclose(dataset);
+  if (st == TG_OK && rows[1] != shape[4])
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: unembedding has width %llu, expected %llu as in hidden_states", f->path,
+                 (unsigned long long)rows[1], (unsigned long long)shape[4]);
+  f->vocabulary = (int64_t)rows[0];
+  return st;
+}
+
+/* ---- joining files ---- */
+
+/* Room for `more` further prompts. */
+static tg_status append_prompts(tg_source_info *info, int64_t more) {
+  int64_t *ids = NULL;
+  int32_t *lengths = NULL;
+  tg_status st = TG_ALLOC(info->n_prompts + more, &ids);
+  if (st == TG_OK) st = TG_ALLOC(info->n_prompts + more, &lengths);
+  if (st != TG_OK) {
+    free(ids);
+    return st;
+  }
+  if (info->n_prompts > 0) {
+    memcpy(ids, info->prompt_ids, (size_t)info->n_prompts * sizeof *ids);
+    memcpy(lengths, info->n_tokens_of, (size_t)info->n_prompts * sizeof *lengths);
+  }
+  free(info->prompt_ids);
+  free(info->n_tokens_of);
+  info->prompt_ids = ids;
+  info->n_tokens_of = lengths;
+  return TG_OK;
+}
+
+static tg_status read_prompts(state *s, const stored_file *f, tg_source_info *info) {
+  const hsize_t count = (hsize_t)f->n_prompts;
+  TG_TRY(append_prompts(info, f->n_prompts));
+  int32_t *lengths = info->n_tokens_of + info->n_prompts;
+  TG_TRY(read_all(f->path, s->file, "prompt_ids", "prompt", 1, &count, H5T_NATIVE_INT64,
+                  info->prompt_ids + info->n_prompts));
+  for (int64_t p = 0; p < f->n_prompts; p++) lengths[p] = f->n_tokens;
+  if (tg_h5_has(s->file, "n_tokens")) {
+    TG_TRY(read_all(f->path, s->file, "n_tokens", "prompt", 1, &count, H5T_NATIVE_INT32, lengths));
+    for (int64_t p = 0; p < f->n_prompts; p++)
+      TG_CHECK(lengths[p] >= 1 && lengths[p] <= f->n_tokens, TG_EDATA,
+               "%s: n_tokens[%" PRId64 "] is %d, expected 1 to %d", f->path, p, lengths[p], f->n_tokens);
+  }
+  info->n_prompts += f->n_prompts;
+  return TG_OK;
+}
+
+static tg_status read_levels(state *s, const stored_file *f, int n_levels, int32_t *levels) {
+  const hsize_t count = (hsize_t)n_levels;
+  TG_TRY(read_all(f->path, s->file, "shuffle_levels", "shuffle", 1, &count, H5T_NATIVE_INT32, levels));
+  for (int a = 0; a < n_levels; a++)
+    for (int b = 0; b < a; b++)
+      TG_CHECK(levels[a] != levels[b], TG_EDATA, "%s: shuffle_levels holds %d twice", f->path, levels[a]);
+  return TG_OK;
+}
+
+#define SAME(f, first, what, a, b)                                                                                     \
+  TG_CHECK((a) == (b), TG_EDATA, "%s: %s is %lld, but %lld in %s; the files of one data set must agree", (f)->path,    \
+           what, (long long)(a), (long long)(b), (first)->path)
+
+static tg_status first_file(state *s, stored_file *f, const hsize_t shape[AXES], int normalized, tg_source_info *info) {
+  s->n_levels = info->n_levels = (int)shape[1];
+  s->n_layers = info->n_layers = (int)shape[2];
+  s->width = info->width = (int)shape[4];
+  info->last_layer_normalized = normalized;
+  info->has_metric = f->has_metric;
+  info->vocabulary = f->has_metric ? 0 : f->vocabulary;
+  info->has_loss = info->has_entropy = info->has_token_ids = false;
+  TG_TRY(TG_ALLOC(info->n_levels, &info->levels));
+  return read_levels(s, f, info->n_levels, info->levels);
+}
+
+static tg_status next_file(state *s, stored_file *f, const hsize_t shape[AXES], int normalized, tg_source_info *info) {
+  const stored_file *first = &s->files[0];
+  SAME(f, first, "the number of shuffle levels", (int)shape[1], info->n_levels);
+  SAME(f, first, "the number of layers", (int)shape[2], info->n_layers);
+  SAME(f, first, "the width", (int)shape[4], info->width);
+  SAME(f, first, "last_layer_normalized", normalized, info->last_layer_normalized);
+  SAME(f, first, "the presence of logit_metric", f->has_metric, first->has_metric);
+  SAME(f, first, "the vocabulary", f->vocabulary, first->vocabulary);
+  int32_t *levels = NULL;
+  TG_TRY(TG_ALLOC(info->n_levels, &levels));
+  tg_status st = read_levels(s, f, info->n_levels, levels);
+  for (int a = 0; st == TG_OK && a < info->n_levels; a++)
+    if (levels[a] != info->levels[a])
+      st =
+          tg_fail(TG_EDATA, TG_HERE, "%s: shuffle_levels[%d] is %d, but %d in %s; the files of one data set must agree",
+                  f->path, a, levels[a], info->levels[a], first->path);
+  free(levels);
+  return st;
+}
+
+static tg_status add_file(state *s, int which, const char *path, tg_source_info *info) {
+  stored_file *f = &s->files[which];
+  hsize_t shape[AXES];
+  *f = (stored_file){.path = path, .first = info->n_prompts};
+  TG_TRY(tg_h5_open_input(path, &s->file));
+  s->open = which;
+  TG_TRY(check_format(path, s->file, &info->model));
+  s->states = open_states(s->file);
+  TG_TRY(read_states_header(s, f, shape));
+  TG_TRY(read_optional_headers(s, f, shape));
+  const int normalized = (int)tg_h5_integer_attribute(s->states, "last_layer_normalized", -1);
+  TG_TRY(which == 0 ? first_file(s, f, shape, normalized, info) : next_file(s, f, shape, normalized, info));
+  TG_TRY(read_prompts(s, f, info));
+  const size_t bytes = (size_t)f->n_tokens * (size_t)s->width * tg_element_size(f->element);
+  info->cloud_bytes = bytes > info->cloud_bytes ? bytes : info->cloud_bytes;
+  info->n_tokens = f->n_tokens > info->n_tokens ? f->n_tokens : info->n_tokens;
+  info->has_loss |= f->has_loss;
+  info->has_entropy |= f->has_entropy;
+  info->has_token_ids |= f->has_token_ids;
+  close_file(s);
+  return TG_OK;
+}
+
+static tg_status describe_identity(const state *s, char **identity) {
+  size_t room = 1, used = 0;
+  for (int a = 0; a < s->n_files; a++) room += strlen(s->files[a].path) + 256;
+  TG_TRY(TG_ALLOC(room, identity));
+  for (int a = 0; a < s->n_files; a++) {
+    const stored_file *f = &s->files[a];
+    struct stat at;
+    TG_CHECK(stat(f->path, &at) == 0, TG_ENOINPUT, "%s: cannot be examined", f->path);
+    used += (size_t)snprintf(*identity + used, room - used,
+                             "%s: %lld bytes, modified %lld.%09ld, %lld x %d x %d x %d x %d, %zu bytes an element\n",
+                             f->path, (long long)at.st_size, (long long)at.st_mtim.tv_sec, at.st_mtim.tv_nsec,
+                             (long long)f->n_prompts, s->n_levels, s->n_layers, f->n_tokens, s->width,
+                             tg_element_size(f->element));
+  }
+  return TG_OK;
+}
+
+/* ---- reading ---- */
+
+static int file_of(const state *s, int64_t p) {
+  int low = 0, high = s->n_files - 1;
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (s->files[middle].first <= p)
+      low = middle;
+    else
+      high = middle - 1;
+  }
+  return low;
+}
+
+static tg_element element_of(void *opaque, int64_t p) {
+  const state *s = opaque;
+  return s->files[file_of(s, p)].element;
+}
+
+/* Reads the block start, count of a dataset into packed memory of the given type (0: the dataset's own). The memory has the
+ * block's shape: between different shapes HDF5 goes element by element. */
+static int read_block(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t type, void *out) {
+  const hid_t own = H5Dget_type(dataset), file = H5Dget_space(dataset), memory = H5Screate_simple(rank, count, NULL);
+  herr_t result = H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL);
+  if (result >= 0) result = H5Dread(dataset, type ? type : own, memory, file, H5P_DEFAULT, out);
+  H5Tclose(own);
+  H5Sclose(file);
+  H5Sclose(memory);
+  return result >= 0;
+}
+
+static tg_status read_cloud(void *opaque, int64_t p, int level, int l, int n, void *raw) {
+  state *s = opaque;
+  const int which = file_of(s, p);
+  const stored_file *f = &s->files[which];
+  TG_TRY(open_file(s, which));
+  const hsize_t start[AXES] = {(hsize_t)(p - f->first), (hsize_t)level, (hsize_t)l, 0, 0};
+  const hsize_t count[AXES] = {1, 1, 1, (hsize_t)n, (hsize_t)s->width};
+  TG_CHECK(read_block(s->states, AXES, start, count, 0, raw), TG_EDATA,
+           "%s: hidden_states[%" PRId64 ", %d, %d] cannot be read (%s)", f->path, p - f->first, level, l,
+           tg_h5_reason());
+  return TG_OK;
+}
+
+/* One prompt's and level's part of an optional dataset. */
+static tg_status read_part(state *s, const stored_file *f, const char *name, int rank, int64_t p, int level, int n,
+                           hid_t type, void *out) {
+  const hsize_t start[3] = {(hsize_t)(p - f->first), (hsize_t)level, 0}, count[3] = {1, 1, (hsize_t)n};
+  const hid_t dataset = H5Dopen2(s->file, name, H5P_DEFAULT);
+  const int good = dataset >= 0 && read_block(dataset, rank, start, count, type, out);
+  if (dataset >= 0) H5Dclose(dataset);
+  TG_CHECK(good, TG_EDATA, "%s: %s[%" PRId64 ", %d] cannot be read (%s)", f->path, name, p - f->first, level,
+           tg_h5_reason());
+  return TG_OK;
+}
+
+static tg_status mean_entropy(state *s, const stored_file *f, int64_t p, int level, int n, double *entropy) {
+  double *values = NULL, sum = 0.0;
+  TG_TRY(TG_ALLOC(n, &values));
+  const tg_status st = read_part(s, f, "entropy", 3, p, level, n, H5T_NATIVE_DOUBLE, values);
+  for (int i = 0; i < n; i++) sum += values[i];
+  *entropy = sum / n;
+  free(values);
+  return st;
+}
+
+static tg_status read_scalars(void *opaque, int64_t p, int level, int n, double *loss, double *entropy,
+                              int32_t *token_ids) {
+  state *s = opaque;
+  const int which = file_of(s, p);
+  const stored_file *f = &s->files[which];
+  *loss = *entropy = NAN;
+  TG_TRY(open_file(s, which));
+  if (f->has_loss) TG_TRY(read_part(s, f, "loss", 2, p, level, 1, H5T_NATIVE_DOUBLE, loss));
+  if (f->has_entropy) TG_TRY(mean_entropy(s, f, p, level, n, entropy));
+  if (f->has_token_ids) TG_TRY(read_part(s, f, "token_ids", 3, p, level, n, H5T_NATIVE_INT32, token_ids));
+  return TG_OK;
+}
+
+static tg_status read_metric_of(state *s, int which, double *matrix) {
+  const hsize_t shape[2] = {(hsize_t)s->width, (hsize_t)s->width};
+  TG_TRY(open_file(s, which));
+  return read_all(s->files[which].path, s->file, "logit_metric", "width, width", 2, shape, H5T_NATIVE_DOUBLE, matrix);
+}
+
+static tg_status read_metric(void *opaque, double *matrix) { return read_metric_of(opaque, 0, matrix); }
+
+static tg_status read_unembedding(void *opaque, int64_t first, int64_t count, float *rows) {
+  state *s = opaque;
+  const char *path = s->files[0].path;
+  TG_TRY(open_file(s, 0));
+  const hid_t dataset = H5Dopen2(s->file, "unembedding", H5P_DEFAULT), type = dataset >= 0 ? H5Dget_type(dataset) : -1;
+  tg_element element = TG_FLOAT32;
+  void *raw = NULL;
+  tg_status st = dataset >= 0 ? element_of_type(path, "unembedding", type, &element)
+                              : tg_fail(TG_EDATA, TG_HERE, "%s: unembedding cannot be opened", path);
+  if (st == TG_OK) st = tg_alloc_bytes((size_t)count * (size_t)s->width, tg_element_size(element), &raw);
+  const hsize_t start[2] = {(hsize_t)first, 0}, block[2] = {(hsize_t)count, (hsize_t)s->width};
+  if (st == TG_OK && !read_block(dataset, 2, start, block, 0, raw))
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: unembedding rows %" PRId64 ".. cannot be read (%s)", path, first,
+                 tg_h5_reason());
+  if (st == TG_OK) tg_convert(element, raw, (int)count, s->width, s->width, rows);
+  free(raw);
+  if (type >= 0) H5Tclose(type);
+  if (dataset >= 0) H5Dclose(dataset);
+  return st;
+}
+
+static tg_status check_metrics(void *opaque) {
+  state *s = opaque;
+  const size_t count = (size_t)s->width * (size_t)s->width;
+  double *first = NULL, *other = NULL;
+  if (s->n_files < 2 || !s->files[0].has_metric) return TG_OK;
+  tg_status st = TG_ALLOC(count, &first);
+  if (st == TG_OK) st = TG_ALLOC(count, &other);
+  if (st == TG_OK) st = read_metric_of(s, 0, first);
+  for (int a = 1; st == TG_OK && a < s->n_files; a++) {
+    st = read_metric_of(s, a, other);
+    if (st == TG_OK && memcmp(first, other, count * sizeof *first) != 0)
+      st = tg_fail(TG_EDATA, TG_HERE, "%s: logit_metric differs from that of %s; the files of one data set must agree",
+                   s->files[a].path, s->files[0].path);
+  }
+  free(first);
+  free(other);
+  return st;
+}
+
+static const tg_source_kind_calls calls = {destroy,     read_cloud,       element_of,   read_scalars,
+                                           read_metric, read_unembedding, check_metrics};
+
+tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts *out) {
+  state *s = NULL;
+  TG_TRY(TG_ALLOC(1, &s));
+  out->calls = &calls;
+  out->state = s;
+  out->info.read_ahead = true;
+  s->file = s->states = -1;
+  s->open = -1;
+  s->n_files = config->n_files;
+  TG_TRY(TG_ALLOC(config->n_files, &s->files));
+  for (int a = 0; a < config->n_files; a++) TG_TRY(add_file(s, a, config->files[a], &out->info));
+  return describe_identity(s, &out->identity);
+}

@@ -1,0 +1,171 @@
+#include "source/source_impl.h"
+
+#include "base/memory.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tg_source {
+  tg_source_parts parts;
+  int64_t *prompt_place; /* [n_prompts]: selected prompt -> place in the whole source */
+  int *level_place;      /* [n_levels] */
+};
+
+const tg_source_info *tg_source_describe(const tg_source *source) { return &source->parts.info; }
+const char *tg_source_identity(const tg_source *source) { return source->parts.identity; }
+
+typedef struct {
+  int64_t id, place;
+} keyed_id;
+
+static int by_id(const void *a, const void *b) {
+  const keyed_id *x = a, *y = b;
+  return (x->id > y->id) - (x->id < y->id);
+}
+
+static bool contains(const int64_t *ascending, int64_t n, int64_t value) {
+  int64_t low = 0, high = n;
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    if (ascending[middle] < value)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < n && ascending[low] == value;
+}
+
+static tg_status check_ids(const tg_source_info *info) {
+  keyed_id *ids = NULL;
+  tg_status st = TG_ALLOC(info->n_prompts, &ids);
+  for (int64_t p = 0; st == TG_OK && p < info->n_prompts; p++) ids[p] = (keyed_id){info->prompt_ids[p], p};
+  if (st == TG_OK) qsort(ids, (size_t)info->n_prompts, sizeof *ids, by_id);
+  for (int64_t p = 1; st == TG_OK && p < info->n_prompts; p++)
+    if (ids[p].id == ids[p - 1].id)
+      st = tg_fail(TG_EDATA, TG_HERE, "%s: prompt id %" PRId64 " occurs twice (prompts %" PRId64 " and %" PRId64 ")",
+                   info->model, ids[p].id, ids[p - 1].place, ids[p].place);
+  free(ids);
+  return st;
+}
+
+/* Keeps the listed prompts, in the source's order. Every listed id must be there. */
+static tg_status select_prompts(const tg_config *config, tg_source *source) {
+  tg_source_info *info = &source->parts.info;
+  TG_TRY(TG_ALLOC(info->n_prompts, &source->prompt_place));
+  int64_t kept = 0;
+  for (int64_t p = 0; p < info->n_prompts; p++) {
+    if (!config->all_prompts && !contains(config->prompt_ids, config->n_prompt_ids, info->prompt_ids[p])) continue;
+    source->prompt_place[kept] = p;
+    info->prompt_ids[kept] = info->prompt_ids[p];
+    info->n_tokens_of[kept++] = info->n_tokens_of[p];
+  }
+  info->n_prompts = kept;
+  if (config->all_prompts || kept == config->n_prompt_ids) return TG_OK;
+  for (int64_t a = 0; a < config->n_prompt_ids; a++) {
+    bool found = false;
+    for (int64_t p = 0; p < kept && !found; p++) found = info->prompt_ids[p] == config->prompt_ids[a];
+    TG_CHECK(found, TG_ECONFIG, "%s: prompts: id %" PRId64 " is not in %s", config->path, config->prompt_ids[a],
+             info->model);
+  }
+  return TG_OK;
+}
+
+static tg_status select_levels(const tg_config *config, tg_source *source) {
+  tg_source_info *info = &source->parts.info;
+  TG_TRY(TG_ALLOC(info->n_levels, &source->level_place));
+  for (int a = 0; !config->all_levels && a < config->n_levels; a++) {
+    bool found = false;
+    for (int s = 0; s < info->n_levels && !found; s++) found = info->levels[s] == config->levels[a];
+    TG_CHECK(found, TG_ECONFIG, "%s: shuffle.levels: level %d is not in %s", config->path, config->levels[a],
+             info->model);
+  }
+  int kept = 0;
+  for (int s = 0; s < info->n_levels; s++) {
+    bool wanted = config->all_levels;
+    for (int a = 0; a < config->n_levels && !wanted; a++) wanted = config->levels[a] == info->levels[s];
+    if (!wanted) continue;
+    source->level_place[kept] = s;
+    info->levels[kept++] = info->levels[s];
+  }
+  info->n_levels = kept;
+  return TG_OK;
+}
+
+static tg_status name_model(const tg_config *config, int model, tg_source_info *info) {
+  const char *name = config->models[model].name;
+  if (name) {
+    free(info->model);
+    info->model = tg_copy_string(name);
+  }
+  TG_CHECK(info->model && info->model[0], TG_ECONFIG,
+           "%s: models[%d]: the source does not name its model, so models[%d].name is needed", config->path, model,
+           model);
+  for (const char *c = info->model; *c; c++)
+    TG_CHECK(strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c), TG_ECONFIG,
+             "%s: models[%d]: the source's model '%s' is no name for a group ([A-Za-z0-9._-]+), so models[%d].name is "
+             "needed",
+             config->path, model, info->model, model);
+  return TG_OK;
+}
+
+tg_status tg_source_create(const tg_config *config, int model, tg_source **out) {
+  tg_source *source = NULL;
+  *out = NULL;
+  TG_TRY(TG_ALLOC(1, &source));
+  const tg_source_config *from = &config->models[model].source;
+  tg_status st = from->kind == TG_SOURCE_HDF5 ? tg_source_hdf5_create(from, &source->parts)
+                                              : tg_source_synthetic_create(from, &source->parts);
+  if (st == TG_OK) st = name_model(config, model, &source->parts.info);
+  if (st == TG_OK) st = check_ids(&source->parts.info);
+  if (st == TG_OK) st = select_prompts(config, source);
+  if (st == TG_OK) st = select_levels(config, source);
+  if (st != TG_OK) tg_source_destroy(&source);
+  *out = source;
+  return st;
+}
+
+void tg_source_destroy(tg_source **source) {
+  tg_source *s = *source;
+  if (!s) return;
+  if (s->parts.calls && s->parts.state) s->parts.calls->destroy(s->parts.state);
+  free(s->parts.info.model);
+  free(s->parts.info.prompt_ids);
+  free(s->parts.info.levels);
+  free(s->parts.info.n_tokens_of);
+  free(s->parts.identity);
+  free(s->prompt_place);
+  free(s->level_place);
+  free(s);
+  *source = NULL;
+}
+
+tg_status tg_source_read(tg_source *source, int64_t p, int s, int l, void *raw) {
+  const tg_source_parts *parts = &source->parts;
+  return parts->calls->read(parts->state, source->prompt_place[p], source->level_place[s], l,
+                            parts->info.n_tokens_of[p], raw);
+}
+
+void tg_source_convert(const tg_source *source, int64_t p, const void *raw, float *x, tg_cloud *out) {
+  const tg_source_parts *parts = &source->parts;
+  const int n = parts->info.n_tokens_of[p], d = parts->info.width, ld = tg_cloud_stride(d);
+  tg_convert(parts->calls->element_of(parts->state, source->prompt_place[p]), raw, n, d, ld, x);
+  *out = (tg_cloud){n, d, ld, x};
+}
+
+tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, double *loss, double *entropy,
+                                 int32_t *token_ids) {
+  const tg_source_parts *parts = &source->parts;
+  for (int i = 0; i < parts->info.n_tokens; i++) token_ids[i] = -1;
+  return parts->calls->read_scalars(parts->state, source->prompt_place[p], source->level_place[s],
+                                    parts->info.n_tokens_of[p], loss, entropy, token_ids);
+}
+
+tg_status tg_source_read_metric(tg_source *source, double *matrix) {
+  return source->parts.calls->read_metric(source->parts.state, matrix);
+}
+
+tg_status tg_source_read_unembedding(tg_source *source, int64_t first, int64_t count, float *rows) {
+  return source->parts.calls->read_unembedding(source->parts.state, first, count, rows);
+}
+
+tg_status tg_source_check_metrics(tg_source *source) { return source->parts.calls->check_metrics(source->parts.state); }

@@ -1,0 +1,62 @@
+/* Where clouds come from: stored hidden states or synthetic ones, behind one interface. Local: no communication.
+ * A prompt is named by its place p among the selected ones, a level by its place s, a layer by l = 0..n_layers-1. */
+#ifndef TG_SOURCE_H
+#define TG_SOURCE_H
+
+#include "base/status.h"
+#include "config/config.h"
+#include "geometry/cloud.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct tg_source tg_source;
+
+/** What a source holds, restricted to the prompts and levels that the config selects. Owned by the source. */
+typedef struct {
+  char *model; /* name: the config's, else the file's */
+  int64_t n_prompts;
+  int n_levels, n_layers, n_tokens, width; /* n_layers: clouds, L + 1; n_tokens: the token axis */
+  int64_t *prompt_ids;                     /* [n_prompts] */
+  int32_t *levels;                         /* [n_levels] */
+  int32_t *n_tokens_of;                    /* [n_prompts], 1..n_tokens */
+  int last_layer_normalized;               /* 0, 1; -1 not said */
+  bool has_loss, has_entropy, has_token_ids;
+  bool has_metric;    /* W^T W is stored */
+  int64_t vocabulary; /* rows of a stored unembedding, 0: none */
+  size_t cloud_bytes; /* of the largest cloud as stored */
+  bool read_ahead;    /* reading is input and output, worth a thread of its own */
+} tg_source_info;
+
+/** Opens the source of model number `model` of a study and checks all that can be checked without reading activations.
+ *  out     caller destroys
+ *  errors  TG_ENOINPUT, TG_EDATA; TG_ECONFIG for an id or a level that the source does not have */
+tg_status tg_source_create(const tg_config *config, int model, tg_source **out);
+void tg_source_destroy(tg_source **source); /* safe on NULL, leaves NULL */
+
+const tg_source_info *tg_source_describe(const tg_source *source);
+
+/** Reads one cloud as stored, info.cloud_bytes at most, into raw. errors TG_EDATA, TG_EIO */
+tg_status tg_source_read(tg_source *source, int64_t p, int s, int l, void *raw);
+
+/** Converts what tg_source_read gave into a view's memory x [n][ld]: float32, -0 as +0, zeros beyond the width. */
+void tg_source_convert(const tg_source *source, int64_t p, const void *raw, float *x, tg_cloud *out);
+
+/** The numbers of a (prompt, level) beside its clouds: NaN and -1 where the source has none.
+ *  token_ids  [n_tokens], -1 beyond the prompt's end; entropy: mean over its positions, nats */
+tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, double *loss, double *entropy,
+                                 int32_t *token_ids);
+
+/** W^T W as stored, [width][width]. Only where info.has_metric. */
+tg_status tg_source_read_metric(tg_source *source, double *matrix);
+
+/** Rows first..first+count-1 of the stored unembedding as float32, [count][width]. Only where info.vocabulary > 0. */
+tg_status tg_source_read_unembedding(tg_source *source, int64_t first, int64_t count, float *rows);
+
+/** Whether all files hold the same metric; reads them all, so one rank asks. errors TG_EDATA */
+tg_status tg_source_check_metrics(tg_source *source);
+
+/** A text that changes when an input changes: for each file its path, size, time and shape. Owned by the source. */
+const char *tg_source_identity(const tg_source *source);
+
+#endif

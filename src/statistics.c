@@ -1,0 +1,130 @@
+#include "statistics.h"
+
+#include "base/memory.h"
+#include "parallel/comm.h"
+#include "reduce/correlation.h"
+#include "reduce/moments.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* What all tasks of a model share. */
+typedef struct {
+  const tg_study *study;
+  int model;
+  const tg_results_model *m;
+  tg_results *results;
+  tg_resamples *resamples;
+  double *log_length; /* [n_prompts]; NULL where all prompts are equally long */
+} reduction;
+
+static tg_status read_level(const reduction *r, int field, int s, double **values) {
+  TG_TRY(TG_ALLOC((size_t)r->m->n_prompts * (size_t)tg_results_inner(r->m, field), values));
+  return tg_results_read_level(r->results, r->model, field, s, *values);
+}
+
+static void moments_of_level(const double *values, int n_prompts, int64_t inner, double *scratch, double *out) {
+  for (int64_t a = 0; a < inner; a++) {
+    const tg_moments m = tg_moments_of(values + a, n_prompts, inner, scratch);
+    const double numbers[TG_N_MOMENTS] = {m.n, m.mean, m.std, m.median, m.q25, m.q75};
+    for (int w = 0; w < TG_N_MOMENTS; w++) out[w * inner + a] = numbers[w];
+  }
+}
+
+/* Rows of bad input have no number of distinct tokens: their 0 says "none". */
+static void drop_zeros(double *values, int64_t count) {
+  for (int64_t a = 0; a < count; a++)
+    if (values[a] == 0.0) values[a] = NAN;
+}
+
+static tg_status statistics_task(const reduction *r, int field, int s) {
+  const int64_t inner = tg_results_inner(r->m, field);
+  double *values = NULL, *scratch = NULL, *out = NULL;
+  tg_status st = read_level(r, field, s, &values);
+  if (st == TG_OK && field == TG_FIELD_N_POINTS) drop_zeros(values, r->m->n_prompts * inner);
+  if (st == TG_OK) st = TG_ALLOC(r->m->n_prompts, &scratch);
+  if (st == TG_OK) st = TG_ALLOC(TG_N_MOMENTS * inner, &out);
+  if (st == TG_OK) moments_of_level(values, (int)r->m->n_prompts, inner, scratch, out);
+  for (int w = 0; st == TG_OK && w < TG_N_MOMENTS; w++)
+    st = tg_results_write_moment(r->results, r->model, field, w, s, out + w * inner);
+  free(values);
+  free(scratch);
+  free(out);
+  return st;
+}
+
+/* The numbers of all series of a group at one level into out [TG_N_R][inner]; x [n_prompts][inner]. */
+static tg_status correlate(const reduction *r, const double *x, const double *y, int64_t inner, bool log_x,
+                           double *series, double *out) {
+  const int n = (int)r->m->n_prompts;
+  for (int64_t a = 0; a < inner; a++) {
+    tg_correlation c;
+    for (int p = 0; p < n; p++) series[p] = log_x ? log(x[p * inner + a]) : x[p * inner + a];
+    TG_TRY(tg_correlation_of(series, y, r->log_length, n, r->resamples, &c));
+    const double numbers[TG_N_R] = {c.pearson,  c.pearson_p,  c.pearson_low, c.pearson_high, c.pearson_boot_std, NAN,
+                                    c.spearman, c.spearman_p, NAN,           c.partial,      c.partial_p,        c.n};
+    for (int w = 0; w < TG_N_R; w++) out[w * inner + a] = numbers[w];
+  }
+  return TG_OK;
+}
+
+/* Adjusts over layers 1..L for each scale; a group without layers is a family of its own for each scale. */
+static tg_status adjust(const reduction *r, const tg_correlation_field *c, int64_t inner, double *out) {
+  const int has_layers = c->n_axes > 0 && c->axes[0] == TG_AXIS_LAYER;
+  const int first = has_layers ? 1 : 0, layers = has_layers ? r->m->n_layers - 1 : 1;
+  const int64_t stride = has_layers ? inner / r->m->n_layers : inner;
+  for (int64_t scale = 0; scale < stride; scale++) {
+    const int64_t at = first * stride + scale;
+    TG_TRY(tg_adjust_bh(out + TG_R_PEARSON_P * inner + at, layers, stride, out + TG_R_PEARSON_BH * inner + at));
+    TG_TRY(tg_adjust_bh(out + TG_R_SPEARMAN_P * inner + at, layers, stride, out + TG_R_SPEARMAN_BH * inner + at));
+  }
+  return TG_OK;
+}
+
+static tg_status correlation_task(const reduction *r, int group, int s) {
+  const tg_correlation_field *c = &tg_correlation_fields[group];
+  const int64_t inner = tg_results_inner(r->m, c->x_field);
+  double *x = NULL, *y = NULL, *series = NULL, *out = NULL;
+  tg_status st = read_level(r, c->x_field, s, &x);
+  if (st == TG_OK) st = read_level(r, c->y_field, s, &y);
+  if (st == TG_OK) st = TG_ALLOC(r->m->n_prompts, &series);
+  if (st == TG_OK) st = TG_ALLOC(TG_N_R * inner, &out);
+  if (st == TG_OK) st = correlate(r, x, y, inner, c->log_x, series, out);
+  if (st == TG_OK) st = adjust(r, c, inner, out);
+  for (int w = 0; st == TG_OK && w < TG_N_R; w++)
+    st = tg_results_write_correlation(r->results, r->model, group, w, s, out + w * inner);
+  free(x);
+  free(y);
+  free(series);
+  free(out);
+  return st;
+}
+
+static tg_status prepare(reduction *r) {
+  const tg_config *config = r->study->config;
+  const tg_source_info *info = tg_source_describe(r->study->sources[r->model]);
+  TG_TRY(tg_resamples_create(config->bootstrap, (int)info->n_prompts, config->statistics_seed, &r->resamples));
+  bool equal = true;
+  for (int64_t p = 1; p < info->n_prompts; p++) equal = equal && info->n_tokens_of[p] == info->n_tokens_of[0];
+  if (equal) return TG_OK;
+  TG_TRY(TG_ALLOC(info->n_prompts, &r->log_length));
+  for (int64_t p = 0; p < info->n_prompts; p++) r->log_length[p] = log(info->n_tokens_of[p]);
+  return TG_OK;
+}
+
+tg_status tg_statistics_run(MPI_Comm comm, const tg_study *study, int model, tg_results *results) {
+  reduction r = {study, model, &study->models[model], results, NULL, NULL};
+  int rank, ranks, task = 0;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &ranks);
+  tg_status st = prepare(&r);
+  for (int s = 0; s < r.m->n_levels; s++) { /* the longer tasks first */
+    for (int c = 0; c < TG_N_CORRELATIONS; c++)
+      if (task++ % ranks == rank && st == TG_OK) st = correlation_task(&r, c, s);
+    for (int f = 0; f < TG_N_FIELDS; f++)
+      if (tg_fields[f].statistics && tg_results_has_field(r.m, f) && task++ % ranks == rank && st == TG_OK)
+        st = statistics_task(&r, f, s);
+  }
+  tg_resamples_destroy(&r.resamples);
+  free(r.log_length);
+  return tg_comm_agree(comm, st);
+}

@@ -1,0 +1,125 @@
+#include "study.h"
+
+#include "base/memory.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* angle_layers that the model has; they are ascending. */
+static int layers_it_has(const tg_config *config, int n_layers) {
+  int count = 0;
+  while (count < config->n_angle_layers && config->angle_layers[count] < n_layers) count++;
+  return count;
+}
+
+static tg_results_model describe_model(const tg_config *config, const tg_source_info *info) {
+  tg_results_model model = {.name = info->model,
+                            .n_prompts = info->n_prompts,
+                            .prompt_ids = info->prompt_ids,
+                            .n_levels = info->n_levels,
+                            .levels = info->levels,
+                            .n_layers = info->n_layers,
+                            .shape = {.n_scales = config->n_scales,
+                                      .k = config->overlap_k,
+                                      .n_tokens = info->n_tokens,
+                                      .neighbors = config->neighbors},
+                            .angle_layers = config->angle_layers,
+                            .n_angle_layers = layers_it_has(config, info->n_layers),
+                            .neighbors = config->neighbors,
+                            .token_ids = info->has_token_ids};
+  memcpy(model.shape.scales, config->scales, sizeof config->scales);
+  return model;
+}
+
+static tg_status check_names(const tg_study *study) {
+  for (int a = 0; a < study->n_models; a++)
+    for (int b = 0; b < a; b++)
+      TG_CHECK(strcmp(study->models[a].name, study->models[b].name) != 0, TG_ECONFIG,
+               "%s: models[%d] and models[%d] are both named '%s'; give one another name", study->config->path, b, a,
+               study->models[a].name);
+  return TG_OK;
+}
+
+static tg_status join_identities(tg_study *study) {
+  size_t room = 1;
+  for (int m = 0; m < study->n_models; m++)
+    room += strlen(tg_source_identity(study->sources[m])) + strlen(study->models[m].name) + 3;
+  TG_TRY(TG_ALLOC(room, &study->inputs));
+  char *at = study->inputs;
+  for (int m = 0; m < study->n_models; m++)
+    at += sprintf(at, "%s: %s", study->models[m].name, tg_source_identity(study->sources[m]));
+  return TG_OK;
+}
+
+tg_status tg_study_open(const tg_config *config, tg_study *out) {
+  *out = (tg_study){.config = config, .n_models = config->n_models};
+  TG_TRY(TG_ALLOC(config->n_models, &out->sources));
+  TG_TRY(TG_ALLOC(config->n_models, &out->models));
+  for (int m = 0; m < config->n_models; m++) {
+    TG_TRY(tg_source_create(config, m, &out->sources[m]));
+    out->models[m] = describe_model(config, tg_source_describe(out->sources[m]));
+  }
+  TG_TRY(check_names(out));
+  return join_identities(out);
+}
+
+void tg_study_close(tg_study *study) {
+  for (int m = 0; study->sources && m < study->n_models; m++) tg_source_destroy(&study->sources[m]);
+  free(study->sources);
+  free(study->models);
+  free(study->inputs);
+  *study = (tg_study){0};
+}
+
+double tg_study_layer_cost(const tg_study *study, int model, int64_t p) {
+  const tg_source_info *info = tg_source_describe(study->sources[model]);
+  const double n = info->n_tokens_of[p], fixed = 64.0; /* work that grows as n d and n alone counts too */
+  return (n + fixed) * (n + fixed) * (info->width + fixed);
+}
+
+int64_t tg_study_clouds(const tg_study *study) {
+  int64_t clouds = 0;
+  for (int m = 0; m < study->n_models; m++)
+    clouds += study->models[m].n_prompts * study->models[m].n_levels * study->models[m].n_layers;
+  return clouds;
+}
+
+/* Appends the runs of one (prompt, level); with stacks = NULL only counts them. */
+static int64_t append_runs(const tg_shard_stack *like, const int32_t *status, int n_layers, tg_shard_stack *stacks) {
+  int64_t n = 0;
+  for (int first = 0, end; first < n_layers; first = end) {
+    for (end = first; end < n_layers && (!status || status[end] == TG_STATUS_TODO); end++) {}
+    if (end == first) {
+      end++;
+      continue;
+    }
+    if (stacks) {
+      stacks[n] = *like;
+      stacks[n].first = first;
+      stacks[n].end = end;
+    }
+    n++;
+  }
+  return n;
+}
+
+static int64_t all_runs(const tg_study *study, int32_t *const *status, tg_shard_stack *stacks) {
+  int64_t n = 0;
+  for (int m = 0; m < study->n_models; m++) {
+    const tg_results_model *model = &study->models[m];
+    for (int64_t p = 0; p < model->n_prompts; p++)
+      for (int s = 0; s < model->n_levels; s++) {
+        const tg_shard_stack like = {.model = m, .level = s, .prompt = p, .cost = tg_study_layer_cost(study, m, p)};
+        const int32_t *row = status ? status[m] + (p * model->n_levels + s) * model->n_layers : NULL;
+        n += append_runs(&like, row, model->n_layers, stacks ? stacks + n : NULL);
+      }
+  }
+  return n;
+}
+
+tg_status tg_study_stacks(const tg_study *study, int32_t *const *status, tg_shard_stack **stacks, int64_t *n_stacks) {
+  *n_stacks = all_runs(study, status, NULL);
+  TG_TRY(TG_ALLOC(*n_stacks, stacks));
+  all_runs(study, status, *stacks);
+  return TG_OK;
+}

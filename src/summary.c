@@ -1,0 +1,210 @@
+#include "summary.h"
+
+#include "base/memory.h"
+#include "base/timer.h"
+#include "geometry/measure.h"
+#include "hdf5/h5.h"
+#include "results/load.h"
+#include <Random123/philox.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- the plan ---- */
+
+static void fill_random(float *x, const tg_cloud *c) {
+  for (ptrdiff_t i = 0; i < c->n; i++)
+    for (int t = 0; t < c->d; t++) {
+      const philox4x32_ctr_t counter = {{(uint32_t)i, (uint32_t)t, 0, 0}};
+      const philox4x32_key_t key = {{1, 2}};
+      const philox4x32_ctr_t w = philox4x32(counter, key);
+      x[i * c->ld + t] =
+          (float)((double)w.v[0] + (double)w.v[1] + (double)w.v[2] - (double)w.v[3]); /* bell-shaped enough */
+    }
+}
+
+/* Seconds to measure one cloud of a model's shape, from the second of two measurements. */
+static tg_status time_one_cloud(const tg_results_model *model, int width, double *seconds) {
+  tg_measurer *measurer = NULL;
+  tg_row row = {0};
+  float *x = NULL;
+  const int n = model->shape.n_tokens, ld = tg_cloud_stride(width);
+  tg_status st = tg_measurer_create(&model->shape, width, (tg_tick){NULL, NULL}, &measurer);
+  if (st == TG_OK) st = tg_row_create(&model->shape, &row);
+  if (st == TG_OK) st = TG_ALLOC((size_t)n * (size_t)ld, &x);
+  const tg_cloud cloud = {n, width, ld, x};
+  if (st == TG_OK) fill_random(x, &cloud);
+  for (int repeat = 0; st == TG_OK && repeat < 2; repeat++) {
+    const double start = tg_seconds();
+    st = tg_measure_layer(measurer, &cloud, 0, &row);
+    *seconds = tg_seconds() - start;
+  }
+  tg_measurer_destroy(&measurer);
+  tg_row_free(&row);
+  free(x);
+  return st;
+}
+
+/* Memory of one rank that works on a model, bytes: two layers, the measurement's scratch, rows, the program itself. */
+static double rank_bytes(const tg_results_model *m, const tg_source_info *info, int layers_of_a_shard) {
+  const double n = info->n_tokens, ld = tg_cloud_stride(info->width), d = info->width;
+  double bytes = (double)info->cloud_bytes + 4.0 * n * ld + tg_measurer_bytes(&m->shape, info->width);
+  bytes += layers_of_a_shard * 8.0 *
+           (6.0 * m->shape.n_scales + 2.0 * m->shape.k + n * (m->neighbors ? 1.0 + m->shape.k / 2.0 : 1.0));
+  if (info->has_metric || info->vocabulary > 0) bytes += 8.0 * d * d + 16.0 * n * ld;
+  return bytes + 48e6;
+}
+
+tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks) {
+  double seconds = 0.0, bytes_to_read = 0.0, memory = 0.0;
+  int longest = 1;
+  for (int64_t a = 0; a < plan->n; a++)
+    if (plan->shards[a].end - plan->shards[a].first > longest) longest = plan->shards[a].end - plan->shards[a].first;
+  printf("%-24s %9s %7s %7s %7s %7s %10s %12s\n", "model", "prompts", "levels", "layers", "tokens", "width", "clouds",
+         "s a cloud");
+  for (int m = 0; m < study->n_models; m++) {
+    const tg_source_info *info = tg_source_describe(study->sources[m]);
+    double one = 0.0, cost = 0.0, full = (double)info->n_tokens;
+    TG_TRY(time_one_cloud(&study->models[m], info->width, &one));
+    for (int64_t p = 0; p < info->n_prompts; p++) cost += tg_study_layer_cost(study, m, p);
+    full = (full + 64.0) * (full + 64.0) * (info->width + 64.0);
+    seconds += one * cost / full * info->n_levels * info->n_layers;
+    for (int64_t p = 0; p < info->n_prompts; p++)
+      bytes_to_read += (double)info->cloud_bytes * info->n_tokens_of[p] / info->n_tokens * info->n_levels *
+                       info->n_layers * info->read_ahead;
+    memory = fmax(memory, rank_bytes(&study->models[m], info, longest));
+    printf("%-24s %9" PRId64 " %7d %7d %7d %7d %10" PRId64 " %12.4f\n", info->model, info->n_prompts, info->n_levels,
+           info->n_layers, info->n_tokens, info->width, info->n_prompts * info->n_levels * info->n_layers, one);
+  }
+  const tg_results_layout layout = {study->models, study->n_models, NULL, 0};
+  const double efficiency = plan->makespan > 0.0 ? plan->work / (plan->makespan * ranks) : 1.0;
+  printf("\nranks            %d\nshards           %" PRId64 ", of up to %d layers; stacks are cut into up to %d\n",
+         ranks, plan->n, longest, plan->pieces);
+  printf("balance          %.1f %% of the ranks' time is work\n", 100.0 * efficiency);
+  printf("to read          %.2f GB\nresult file      %.3f GB\n", bytes_to_read / 1e9, tg_results_bytes(&layout) / 1e9);
+  printf("memory a rank    about %.0f MB\n", memory / 1e6);
+  printf("time             about %.0f s, when reading keeps up (one random cloud of each shape was measured here)\n",
+         seconds / ranks / fmax(efficiency, 1e-9));
+  return TG_OK;
+}
+
+/* ---- the ranks ---- */
+
+static void print_rank(int rank, const tg_worker_report *r) {
+  fprintf(stderr, "  rank %5d  busy %9.2f s  idle %8.2f s  waited for input %8.2f s  %7.0f shards  %8.0f clouds\n",
+          rank, r->busy, r->idle, r->waited, r->shards, r->clouds);
+}
+
+static tg_worker_report sum_reports(const tg_worker_report *all, int ranks) {
+  tg_worker_report sum = {0};
+  for (int a = 0; a < ranks; a++)
+    for (size_t b = 0; b < sizeof sum / sizeof(double); b++) ((double *)&sum)[b] += ((const double *)&all[a])[b];
+  return sum;
+}
+
+static void print_stages(const tg_worker_report *sum, int ranks, double wall_seconds) {
+  const double clouds = fmax(sum->clouds, 1.0);
+  fprintf(stderr, "stages, ms a cloud:  reading %.3f  converting %.3f", 1e3 * sum->reading / clouds,
+          1e3 * sum->converting / clouds);
+  for (int a = 0; a < TG_N_STAGES; a++) fprintf(stderr, "  %s %.3f", tg_stage_names[a], 1e3 * sum->stages[a] / clouds);
+  fprintf(stderr, "  writing %.3f\n", 1e3 * sum->writing / clouds);
+  const double waiting = sum->waited / fmax(sum->busy, 1e-9);
+  fprintf(
+      stderr,
+      "%.0f clouds in %.1f s on %d ranks; busy %.1f %%; %s was the limit (%.0f %% of the busy time waited for input)\n",
+      sum->clouds, wall_seconds, ranks, 100.0 * sum->busy / fmax(wall_seconds * ranks, 1e-9),
+      waiting > 0.5 ? "reading" : "computing", 100.0 * waiting);
+  fprintf(stderr, "float64 decided %.1f pairs a cloud; read %.2f GB\n", sum->float64_pairs / clouds,
+          sum->bytes_read / 1e9);
+}
+
+void tg_summary_ranks(MPI_Comm comm, const tg_worker_report *report, double wall_seconds) {
+  enum { FIELDS = sizeof(tg_worker_report) / sizeof(double), MOST = 32 };
+  int rank, ranks;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &ranks);
+  tg_worker_report *all = rank == 0 ? calloc((size_t)ranks, sizeof *all) : NULL;
+  int ready = rank != 0 || all;
+  MPI_Allreduce(MPI_IN_PLACE, &ready, 1, MPI_INT, MPI_MIN, comm);
+  if (ready) MPI_Gather(report, FIELDS, MPI_DOUBLE, all, FIELDS, MPI_DOUBLE, 0, comm);
+  if (rank == 0 && ready) {
+    for (int a = 0; a < ranks && a < MOST; a++) print_rank(a, &all[a]);
+    if (ranks > MOST) fprintf(stderr, "  ... and %d ranks more\n", ranks - MOST);
+    const tg_worker_report sum = sum_reports(all, ranks);
+    print_stages(&sum, ranks, wall_seconds);
+  }
+  free(all);
+}
+
+/* ---- the results ---- */
+
+/* Columns of the table: a statistic's mean, or a correlation. `last`: the index on the last axis, NONE: there is none. */
+enum { NONE = -1, N_COLUMNS = 5 };
+
+typedef struct {
+  const char *title, *path;
+  int last;
+} column;
+
+static void print_cell(const tg_array *a, int level, int64_t row, int last) {
+  const int64_t inner = last == NONE ? 1 : a->shape[2];
+  const double value =
+      row < a->shape[1] ? a->values[((int64_t)level * a->shape[1] + row) * inner + (last == NONE ? 0 : last)] : NAN;
+  if (isfinite(value))
+    printf(" %10.4f", value);
+  else
+    printf(" %10s", "-");
+}
+
+static void print_level(const tg_array *columns, const column *what, const tg_array *levels, int level) {
+  printf("S = %.0f\n%6s", levels->values[level], "layer");
+  for (int c = 0; c < N_COLUMNS; c++) printf(" %10s", what[c].title);
+  printf("\n");
+  for (int64_t l = 0; l < columns[0].shape[1]; l++) {
+    printf("%6" PRId64, l);
+    for (int c = 0; c < N_COLUMNS; c++)
+      if (columns[c].values)
+        print_cell(&columns[c], level, l, what[c].last);
+      else
+        printf(" %10s", "-");
+    printf("\n");
+  }
+}
+
+static tg_status print_model(hid_t group, const char *name, void *context) {
+  (void)context;
+  tg_array scales = {0}, k = {0}, levels = {0}, columns[N_COLUMNS] = {0};
+  char id[32], overlap[32];
+  tg_status st = tg_array_load(group, "scale", &scales);
+  if (st == TG_OK) st = tg_array_load(group, "k", &k);
+  if (st == TG_OK) st = tg_array_load(group, "shuffle", &levels);
+  const int second = k.count > 1 ? 1 : 0;
+  snprintf(id, sizeof id, "ID(n2=%.0f)", scales.values ? scales.values[0] : 0.0);
+  snprintf(overlap, sizeof overlap, "chi(k=%d)", second + 1);
+  const column what[N_COLUMNS] = {{id, "statistics/intrinsic_dimension/gride/value/mean", 0},
+                                  {overlap, "statistics/neighborhood_overlap/value/mean", second},
+                                  {"cosine", "statistics/cosine_similarity/mean/mean", NONE},
+                                  {"angle", "statistics/neighbor_angle/mean/mean", NONE},
+                                  {"r(lnID,L)", "correlations/id_loss/pearson", 0}};
+  for (int c = 0; st == TG_OK && c < N_COLUMNS; c++)
+    if (c != 1 || H5Lexists(group, "layer_pair", H5P_DEFAULT) > 0) st = tg_array_load(group, what[c].path, &columns[c]);
+  if (st == TG_OK) {
+    printf("\n%s: means over prompts; chi of layer l and l + 1; r over prompts of ln ID and loss\n", name);
+    print_level(columns, what, &levels, 0);
+    if (levels.count > 1) print_level(columns, what, &levels, (int)levels.count - 1);
+  }
+  for (int c = 0; c < N_COLUMNS; c++) tg_array_free(&columns[c]);
+  tg_array_free(&scales);
+  tg_array_free(&k);
+  tg_array_free(&levels);
+  return st;
+}
+
+tg_status tg_summary_results(const char *path) {
+  hid_t file;
+  TG_TRY(tg_h5_open_input(path, &file));
+  const tg_status st = tg_results_each_model(file, print_model, NULL);
+  H5Fclose(file);
+  return st;
+}

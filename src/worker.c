@@ -1,0 +1,245 @@
+#include "worker.h"
+
+#include "base/memory.h"
+#include "base/timer.h"
+#include "parallel/comm.h"
+#include "parallel/handout.h"
+#include "progress.h"
+#include "source/reader.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t stop_asked;
+
+static void ask_to_stop(int number) {
+  (void)number;
+  stop_asked = 1;
+}
+
+void tg_worker_catch_signals(void) {
+  struct sigaction action = {.sa_handler = ask_to_stop,
+                             .sa_flags = SA_RESTART}; /* HDF5 does not repeat interrupted writes */
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGUSR1, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+}
+
+/* One rank's state. */
+typedef struct {
+  const tg_worker_job *job;
+  int rank;
+  tg_handout *handout;
+  tg_reader **readers;     /* [n_models], made on first use */
+  tg_measurer **measurers; /* [n_models] */
+  tg_row *rows;            /* [most layers of a shard] of row_model's shape */
+  int n_rows, row_model;
+  int32_t *token_ids;
+  int64_t unreported; /* clouds done since the last request for a shard */
+  double started;
+  tg_progress progress;
+  tg_worker_report report;
+} worker;
+
+/* ---- between units of work ---- */
+
+static void tick(void *context) {
+  worker *w = context;
+  if (w->rank != 0) return;
+  if (stop_asked || (w->job->max_seconds > 0.0 && tg_seconds() - w->started > w->job->max_seconds))
+    tg_handout_stop(w->handout);
+  tg_handout_poll(w->handout);
+  tg_progress_show(&w->progress, tg_handout_done(w->handout) + w->unreported);
+}
+
+static int64_t next_ticket(worker *w) {
+  double last = tg_seconds();
+  tick(w);
+  const int64_t ticket = tg_handout_next(w->handout, w->unreported);
+  w->unreported = 0;
+  tg_lap(&last, &w->report.idle);
+  return ticket;
+}
+
+static void start_reading(worker *w, const tg_shard *shard, int l) {
+  tg_reader_start(w->readers[shard->model], shard->prompt, shard->level, l);
+}
+
+static int first_read(const tg_shard *shard) { return shard->first > 0 ? shard->first - 1 : 0; }
+
+/* ---- resources, made when first needed ---- */
+
+static tg_status prepare_model(worker *w, int m) {
+  const tg_study *study = w->job->study;
+  const tg_source_info *info = tg_source_describe(study->sources[m]);
+  if (!w->readers[m]) TG_TRY(tg_reader_create(study->sources[m], &w->readers[m]));
+  if (!w->measurers[m])
+    TG_TRY(tg_measurer_create(&study->models[m].shape, info->width, (tg_tick){tick, w}, &w->measurers[m]));
+  return TG_OK;
+}
+
+static void free_rows(worker *w) {
+  for (int a = 0; a < w->n_rows; a++) tg_row_free(&w->rows[a]);
+  free(w->rows);
+  w->rows = NULL;
+  w->n_rows = 0;
+}
+
+static tg_status prepare_rows(worker *w, int m, int n_rows) {
+  if (w->rows && w->row_model == m && n_rows <= w->n_rows) return TG_OK;
+  free_rows(w);
+  w->row_model = m;
+  TG_TRY(TG_ALLOC(n_rows, &w->rows));
+  for (; w->n_rows < n_rows; w->n_rows++) TG_TRY(tg_row_create(&w->job->study->models[m].shape, &w->rows[w->n_rows]));
+  return TG_OK;
+}
+
+/* ---- one shard ---- */
+
+static void count_row(worker *w, const tg_row *row) {
+  w->unreported++;
+  w->report.clouds++;
+  w->report.bad_clouds += row->status == TG_STATUS_BAD;
+  w->report.reason_clouds += row->status == TG_STATUS_REASONS;
+}
+
+static tg_status measure_layer(worker *w, const tg_shard *shard, int l, const tg_cloud *cloud) {
+  const tg_source_info *info = tg_source_describe(w->job->study->sources[shard->model]);
+  tg_measurer *measurer = w->measurers[shard->model];
+  if (l < shard->first) return tg_measure_layer(measurer, cloud, 1, NULL);
+  tg_row *row = &w->rows[l - shard->first];
+  TG_TRY(tg_measure_layer(measurer, cloud, 0, row));
+  const tg_metric *metric = w->job->metrics[shard->model];
+  if (metric && l == info->n_layers - 1) TG_TRY(tg_measure_logits(measurer, cloud, metric, row));
+  if (!info->has_loss && row->status != TG_STATUS_BAD) {
+    row->reason |= TG_REASON_NO_LOSS;
+    row->status = TG_STATUS_REASONS;
+  }
+  count_row(w, row);
+  return TG_OK;
+}
+
+/* All layers of a shard; while the last one is measured, the first one of the next shard is read. */
+static tg_status measure_shard(worker *w, const tg_shard *shard, int64_t *next) {
+  tg_reader *reader = w->readers[shard->model];
+  tg_measure_restart(w->measurers[shard->model]);
+  for (int l = first_read(shard); l < shard->end; l++) {
+    tg_cloud cloud;
+    TG_TRY(tg_reader_wait(reader, (tg_tick){tick, w}, &cloud));
+    if (l + 1 < shard->end)
+      start_reading(w, shard, l + 1);
+    else if (tg_handout_ready(w->handout)) {
+      *next = next_ticket(w);
+      if (*next >= 0) {
+        TG_TRY(prepare_model(w, w->job->plan->shards[*next].model));
+        start_reading(w, &w->job->plan->shards[*next], first_read(&w->job->plan->shards[*next]));
+      }
+    }
+    TG_TRY(measure_layer(w, shard, l, &cloud));
+  }
+  return TG_OK;
+}
+
+static tg_status write_shard(worker *w, const tg_shard *shard) {
+  tg_source *source = w->job->study->sources[shard->model];
+  const int n_rows = shard->end - shard->first;
+  double last = tg_seconds(), loss, entropy;
+  if (shard->end == tg_source_describe(source)->n_layers) {
+    TG_TRY(tg_source_read_scalars(source, shard->prompt, shard->level, &loss, &entropy, w->token_ids));
+    TG_TRY(tg_results_write_prompt(w->job->results, shard->model, shard->prompt, shard->level, loss, entropy,
+                                   w->token_ids, &w->rows[n_rows - 1]));
+  }
+  TG_TRY(
+      tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first, n_rows, w->rows));
+  tg_lap(&last, &w->report.writing);
+  return TG_OK;
+}
+
+static tg_status do_shard(worker *w, int64_t ticket, int64_t *next, int started) {
+  const tg_shard *shard = &w->job->plan->shards[ticket];
+  double last = tg_seconds(), idle = w->report.idle;
+  TG_TRY(prepare_model(w, shard->model));
+  TG_TRY(prepare_rows(w, shard->model, shard->end - shard->first));
+  if (!started) start_reading(w, shard, first_read(shard));
+  TG_TRY(measure_shard(w, shard, next));
+  for (int m = 0; m < w->job->study->n_models; m++) /* HDF5 is for one thread at a time */
+    if (w->readers[m]) tg_reader_settle(w->readers[m]);
+  TG_TRY(write_shard(w, shard));
+  w->report.shards++;
+  tg_lap(&last, &w->report.busy);
+  w->report.busy -= w->report.idle - idle;
+  return TG_OK;
+}
+
+static tg_status work(worker *w) {
+  enum { NOT_ASKED = -2 };
+  int64_t ticket = next_ticket(w);
+  for (int started = 0; ticket >= 0;) {
+    int64_t next = NOT_ASKED;
+    TG_TRY(do_shard(w, ticket, &next, started));
+    started = next >= 0;
+    ticket = next == NOT_ASKED ? next_ticket(w) : next;
+  }
+  return TG_OK;
+}
+
+/* ---- the run ---- */
+
+static tg_status create(worker *w) {
+  const tg_study *study = w->job->study;
+  int most_tokens = 1;
+  for (int m = 0; m < study->n_models; m++)
+    if (study->models[m].shape.n_tokens > most_tokens) most_tokens = study->models[m].shape.n_tokens;
+  TG_TRY(TG_ALLOC(study->n_models, &w->readers));
+  TG_TRY(TG_ALLOC(study->n_models, &w->measurers));
+  return TG_ALLOC(most_tokens, &w->token_ids);
+}
+
+static void collect(worker *w) {
+  tg_worker_report *r = &w->report;
+  for (int m = 0; m < w->job->study->n_models; m++) {
+    if (!w->readers[m]) continue;
+    const tg_reader_times times = tg_reader_report(w->readers[m]);
+    r->waited += times.waited;
+    r->reading += times.reading;
+    r->converting += times.converting;
+    r->bytes_read += (double)times.bytes;
+    if (!w->measurers[m]) continue;
+    for (int a = 0; a < TG_N_STAGES; a++) r->stages[a] += tg_measurer_seconds(w->measurers[m])[a];
+    r->float64_pairs += (double)tg_measurer_float64_pairs(w->measurers[m]);
+  }
+}
+
+static void destroy(worker *w) {
+  for (int m = 0; m < w->job->study->n_models; m++) {
+    if (w->readers) tg_reader_destroy(&w->readers[m]);
+    if (w->measurers) tg_measurer_destroy(&w->measurers[m]);
+  }
+  free_rows(w);
+  free(w->readers);
+  free(w->measurers);
+  free(w->token_ids);
+}
+
+tg_status tg_worker_run(const tg_worker_job *job, tg_worker_report *report, int *stopped) {
+  worker w = {.job = job, .started = tg_seconds()};
+  MPI_Comm_rank(job->comm, &w.rank);
+  tg_status st = create(&w);
+  if (st == TG_OK) st = tg_handout_create(job->comm, job->plan->n, &w.handout);
+  st = tg_comm_agree(job->comm, st);
+  if (st == TG_OK) {
+    if (w.rank == 0) tg_progress_start(&w.progress, tg_study_clouds(job->study), job->clouds_before);
+    const tg_status worked = work(&w);
+    if (worked != TG_OK) tg_comm_abort(worked);
+    *stopped = w.rank == 0 && tg_handout_given(w.handout) < job->plan->n;
+    tg_handout_finish(w.handout, (tg_tick){tick, &w});
+    if (w.rank == 0) tg_progress_end(&w.progress, tg_handout_done(w.handout) + w.unreported);
+    MPI_Bcast(stopped, 1, MPI_INT, 0, job->comm);
+    collect(&w);
+  }
+  tg_handout_destroy(&w.handout);
+  *report = w.report;
+  destroy(&w);
+  return st;
+}
