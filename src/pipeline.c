@@ -111,7 +111,7 @@ static tg_status share_status(run *r) {
   for (int m = 0; st == TG_OK && m < r->study.n_models; m++) {
     const tg_results_model *model = &r->study.models[m];
     st = TG_ALLOC((size_t)(model->n_prompts * model->n_levels) * (size_t)model->n_layers, &r->status[m]);
-    if (st == TG_OK && r->rank == 0) st = tg_results_read_status(r->results, m, r->status[m]);
+    if (st == TG_OK && r->rank == 0) st = tg_results_read_clouds(r->results, m, TG_FIELD_STATUS, r->status[m]);
   }
   st = tg_comm_agree(r->comm, st);
   for (int m = 0; st == TG_OK && m < r->study.n_models; m++) {
@@ -166,27 +166,52 @@ static tg_status end(run *r, int stopped) {
   return tg_results_flush(r->results);
 }
 
-/* Rank 0: counts clouds by status and says what came out. */
-static tg_status conclude(run *r, int stopped) {
-  int64_t counts[4] = {0};
+enum { N_STATUS = 4, N_REASONS = 7 };
+
+/* Clouds of all models by status and by bit of reason. */
+static tg_status count_clouds(run *r, int64_t by_status[N_STATUS], int64_t by_reason[N_REASONS]) {
   for (int m = 0; m < r->study.n_models; m++) {
     const tg_results_model *model = &r->study.models[m];
     const int64_t n = model->n_prompts * model->n_levels * model->n_layers;
-    TG_TRY(tg_results_read_status(r->results, m, r->status[m]));
-    for (int64_t a = 0; a < n; a++) counts[r->status[m][a] & 3]++;
+    TG_TRY(tg_results_read_clouds(r->results, m, TG_FIELD_STATUS, r->status[m]));
+    for (int64_t a = 0; a < n; a++) by_status[r->status[m][a] & (N_STATUS - 1)]++;
+    TG_TRY(tg_results_read_clouds(r->results, m, TG_FIELD_REASON, r->status[m]));
+    for (int64_t a = 0; a < n; a++)
+      for (int bit = 0; bit < N_REASONS; bit++) by_reason[bit] += r->status[m][a] >> bit & 1;
   }
-  const int64_t good = counts[TG_STATUS_DONE] + counts[TG_STATUS_REASONS];
-  if (counts[TG_STATUS_REASONS] > 0)
-    fprintf(stderr, "tokengeom: warning: %" PRId64 " clouds have undefined numbers, see 'reason' in the results\n",
-            counts[TG_STATUS_REASONS]);
-  if (counts[TG_STATUS_BAD] > 0)
+  return TG_OK;
+}
+
+static void print_warnings(const int64_t by_status[N_STATUS], const int64_t by_reason[N_REASONS]) {
+  static const char *const texts[N_REASONS] = {"a scale larger than the number of distinct tokens allows",
+                                               "no root of GRIDE's condition",
+                                               "k larger than the number of other tokens",
+                                               "tokens without an angle",
+                                               "zero vectors",
+                                               "NaN or Inf in the input",
+                                               "no loss in the source"};
+  if (by_status[TG_STATUS_BAD] > 0)
     fprintf(stderr,
             "tokengeom: warning: %" PRId64 " clouds hold NaN or Inf in the input and were left out (status 3)\n",
-            counts[TG_STATUS_BAD]);
+            by_status[TG_STATUS_BAD]);
+  if (by_status[TG_STATUS_REASONS] > 0)
+    fprintf(stderr,
+            "tokengeom: warning: %" PRId64 " clouds have undefined or special numbers (status 2), see 'reason':\n",
+            by_status[TG_STATUS_REASONS]);
+  for (int bit = 0; bit < N_REASONS; bit++)
+    if (by_reason[bit] > 0 && 1 << bit != TG_REASON_NOT_FINITE)
+      fprintf(stderr, "  %3d: %" PRId64 " clouds, %s\n", 1 << bit, by_reason[bit], texts[bit]);
+}
+
+/* Rank 0: says what came out. */
+static tg_status conclude(run *r, int stopped) {
+  int64_t by_status[N_STATUS] = {0}, by_reason[N_REASONS] = {0};
+  TG_TRY(count_clouds(r, by_status, by_reason));
+  print_warnings(by_status, by_reason);
   if (stopped)
-    fprintf(stderr, "stopped early: %" PRId64 " clouds are left; --resume goes on\n", counts[TG_STATUS_TODO]);
-  TG_CHECK(good > 0 || stopped, TG_EDATA, "not one cloud could be measured: all %" PRId64 " hold NaN or Inf",
-           counts[TG_STATUS_BAD]);
+    fprintf(stderr, "stopped early: %" PRId64 " clouds are left; --resume goes on\n", by_status[TG_STATUS_TODO]);
+  TG_CHECK(stopped || by_status[TG_STATUS_DONE] + by_status[TG_STATUS_REASONS] > 0, TG_EDATA,
+           "not one cloud could be measured: all %" PRId64 " hold NaN or Inf", by_status[TG_STATUS_BAD]);
   return stopped ? TG_ESTOPPED : TG_OK;
 }
 

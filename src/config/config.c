@@ -9,15 +9,15 @@
 #include <glob.h>
 #include <inttypes.h>
 #include <libgen.h>
-#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { MAX_FILE = 16 << 20, MAX_MISTAKES = 50, MAX_LIST = 10000000 };
+enum { MAX_FILE = 16 << 20, MAX_MISTAKES = 50 };
 
 /* One reading of one file. */
 typedef struct {
@@ -25,7 +25,7 @@ typedef struct {
   const char *const *overrides;
   char mistakes[15000];
   size_t used;
-  int n_mistakes, n_missing; /* missing files among the mistakes */
+  int n_mistakes, n_listed, n_missing; /* listed: written down; missing: files that cannot be read */
 } reading;
 
 /* ---- mistakes ---- */
@@ -45,8 +45,12 @@ static void mistake_at(reading *r, const tg_node *where, const char *format, ...
   va_start(args, format);
   vsnprintf(line + length, sizeof line - (size_t)length, format, args);
   va_end(args);
-  if (r->n_mistakes <= MAX_MISTAKES && r->used + strlen(line) + 2 < sizeof r->mistakes)
-    r->used += (size_t)sprintf(r->mistakes + r->used, "%s%s", r->used ? "\n" : "", line);
+  for (char *at = line; *at; at++)
+    if (iscntrl((unsigned char)*at)) *at = '?'; /* a value may hold line breaks */
+  if (r->n_listed == MAX_MISTAKES || r->n_listed + 1 < r->n_mistakes || r->used + strlen(line) + 2 > sizeof r->mistakes)
+    return;
+  r->used += (size_t)sprintf(r->mistakes + r->used, "%s%s", r->used ? "\n" : "", line);
+  r->n_listed++;
 }
 
 /* What a node is, for messages; a ring, so that two fit into one message. */
@@ -55,8 +59,12 @@ static const char *shown(const tg_node *node) {
   static _Thread_local int turn;
   if (node->kind == TG_NODE_LIST) return "a list";
   if (node->kind == TG_NODE_MAP) return "a map";
+  if (!node->quoted && !node->text[0]) return "nothing";
+  int length = (int)strnlen(node->text, 60);
+  while (length == 60 && ((unsigned char)node->text[length] & 0xC0) == 0x80) length--; /* do not cut a character */
   char *out = text[turn = !turn];
-  snprintf(out, sizeof text[0], node->quoted ? "the text '%.60s'" : "'%.60s'", node->text);
+  snprintf(out, sizeof text[0], "%s'%.*s%s'", node->quoted ? "the text " : "", length, node->text,
+           node->text[length] ? "..." : "");
   return out;
 }
 
@@ -77,27 +85,27 @@ static bool is_number_text(const tg_node *node) {
   return node->kind == TG_NODE_SCALAR && !node->quoted && node->text[0];
 }
 
-/* A decimal integer and nothing else. */
-static bool parse_int64(const tg_node *node, int64_t *out) {
+/* A decimal integer and nothing else. No leading zeros: for YAML 1.1 they make an octal number. */
+static bool is_integer(const tg_node *node) {
   if (!is_number_text(node)) return false;
   const char *digits = node->text + (node->text[0] == '-' || node->text[0] == '+');
-  if (!isdigit((unsigned char)digits[0])) return false;
-  char *end;
+  return digits[0] && digits[strspn(digits, "0123456789")] == '\0' && (digits[0] != '0' || !digits[1]);
+}
+
+static bool parse_int64(const tg_node *node, int64_t low, int64_t high, int64_t *out) {
   errno = 0;
-  *out = strtoll(node->text, &end, 10);
-  return *end == '\0' && errno == 0;
+  *out = strtoll(node->text, NULL, 10);
+  return errno == 0 && *out >= low && *out <= high;
 }
 
 static bool parse_uint64(const tg_node *node, uint64_t *out) {
-  if (!is_number_text(node) || !isdigit((unsigned char)node->text[0])) return false;
-  char *end;
   errno = 0;
-  *out = strtoull(node->text, &end, 10);
-  return *end == '\0' && errno == 0;
+  *out = strtoull(node->text, NULL, 10);
+  return errno == 0 && node->text[0] != '-';
 }
 
 static bool parse_real(const tg_node *node, double *out) {
-  if (!is_number_text(node) || strpbrk(node->text, "xXpPnN")) return false; /* no hexadecimal, inf, nan */
+  if (!is_number_text(node) || strpbrk(node->text, "xXpPnN")) return false; /* neither hexadecimal nor inf nor nan */
   char *end;
   *out = strtod(node->text, &end);
   return *end == '\0' && isfinite(*out);
@@ -117,27 +125,31 @@ static bool is_word(const tg_node *node, const char *word) {
   return node->kind == TG_NODE_SCALAR && strcmp(node->text, word) == 0;
 }
 
-/* An integer within a key's range. */
-static int64_t read_integer(reading *r, const tg_key *key, int model, const tg_node *node) {
-  int64_t value = (int64_t)key->low;
-  if (!parse_int64(node, &value))
-    mistake_at(r, node, "%s: %s is not an integer, expected %.0f to %.0f", full_name(key, model), shown(node), key->low,
-               key->high);
-  else if ((double)value < key->low || (double)value > key->high)
-    mistake_at(r, node, "%s: %" PRId64 " is out of range, expected %.0f to %.0f", full_name(key, model), value,
-               key->low, key->high);
-  else
-    return value;
-  return (int64_t)key->low;
+/* An integer low..high; false, and a mistake, where there is none. */
+static bool read_integer(reading *r, const char *name, const tg_node *node, int64_t low, int64_t high, int64_t *out) {
+  const bool integer = is_integer(node);
+  if (integer && parse_int64(node, low, high, out)) return true;
+  mistake_at(r, node, "%s: %s is %s, expected %" PRId64 " to %" PRId64, name, shown(node),
+             integer ? "out of range" : "not an integer", low, high);
+  *out = low;
+  return false;
+}
+
+static void read_seed(reading *r, const char *name, const tg_node *node, uint64_t *out) {
+  const bool integer = is_integer(node);
+  if (!integer || !parse_uint64(node, out))
+    mistake_at(r, node, "%s: %s is %s, expected 0 to %" PRIu64, name, shown(node),
+               integer ? "out of range" : "not an integer", UINT64_MAX);
 }
 
 static double read_real(reading *r, const tg_key *key, int model, const tg_node *node) {
   double value = 0.0;
   if (!parse_real(node, &value))
-    mistake_at(r, node, "%s: %s is not a number, expected %g to %g", full_name(key, model), shown(node), key->low,
-               key->high);
-  else if (value < key->low || value > key->high)
-    mistake_at(r, node, "%s: %g is out of range, expected %g to %g", full_name(key, model), value, key->low, key->high);
+    mistake_at(r, node, "%s: %s is not a number, expected %" PRId64 " to %" PRId64, full_name(key, model), shown(node),
+               key->low, key->high);
+  else if (value < (double)key->low || value > (double)key->high)
+    mistake_at(r, node, "%s: %s is out of range, expected %" PRId64 " to %" PRId64, full_name(key, model), shown(node),
+               key->low, key->high);
   return value;
 }
 
@@ -145,6 +157,7 @@ static double read_real(reading *r, const tg_key *key, int model, const tg_node 
 static char *resolve_path(const tg_config *config, const char *path) {
   char *out = NULL, *copy, *directory;
   if (asprintf(&out, "%s%s%s", path[0] == '/' ? "" : config->directory, path[0] == '/' ? "" : "/", path) < 0) abort();
+  for (size_t end = strlen(out); end > 1 && out[end - 1] == '/'; end--) out[end - 1] = '\0';
   copy = tg_copy_string(out);
   directory = realpath(dirname(copy), NULL);
   if (directory) {
@@ -158,25 +171,34 @@ static char *resolve_path(const tg_config *config, const char *path) {
   return out;
 }
 
+static bool is_null(const tg_node *node) {
+  return node->kind == TG_NODE_SCALAR && !node->quoted &&
+         (!node->text[0] || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
+}
+
 static char *read_path(reading *r, const tg_key *key, int model, const tg_node *node) {
-  if (node->kind == TG_NODE_SCALAR && node->text[0] && strcmp(node->text, "~") != 0)
-    return resolve_path(r->config, node->text);
-  mistake_at(r, node, "%s: %s is not a path", full_name(key, model), shown(node));
-  return tg_copy_string("");
+  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
+    mistake_at(r, node, "%s: %s is not a path", full_name(key, model), shown(node));
+    return tg_copy_string("");
+  }
+  char *path = resolve_path(r->config, node->text);
+  if (!tg_node_is_text(path)) mistake_at(r, node, "%s: %s is not UTF-8", full_name(key, model), path);
+  return path;
 }
 
 static void read_plain(reading *r, const tg_key *key, int model, const tg_node *node, void *into) {
   void *at = (char *)into + key->offset;
+  int64_t integer;
   switch (key->type) {
   case TG_KEY_INT:
-    *(int *)at = (int)read_integer(r, key, model, node);
+    read_integer(r, full_name(key, model), node, key->low, key->high, &integer);
+    *(int *)at = (int)integer;
     break;
   case TG_KEY_INT64:
-    *(int64_t *)at = read_integer(r, key, model, node);
+    read_integer(r, full_name(key, model), node, key->low, key->high, at);
     break;
   case TG_KEY_UINT64:
-    if (!parse_uint64(node, at))
-      mistake_at(r, node, "%s: %s is not an integer from 0 to 2^64 - 1", full_name(key, model), shown(node));
+    read_seed(r, full_name(key, model), node, at);
     break;
   case TG_KEY_REAL:
     *(double *)at = read_real(r, key, model, node);
@@ -194,9 +216,17 @@ static void read_plain(reading *r, const tg_key *key, int model, const tg_node *
 
 /* ---- lists of integers ---- */
 
+/* A listed number and where it stands, so that the second of two equal ones can be pointed at. */
+typedef struct {
+  int64_t value;
+  const tg_node *node;
+} listed;
+
 static int by_value(const void *a, const void *b) {
-  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
+  const listed *x = a, *y = b;
+  if (x->value != y->value) return x->value > y->value ? 1 : -1;
+  if (x->node->line != y->node->line) return x->node->line - y->node->line;
+  return x->node->column - y->node->column;
 }
 
 /* Ascending, distinct integers low..high. The list may be empty. */
@@ -206,23 +236,21 @@ static int64_t read_list(reading *r, const char *name, const tg_node *node, int6
     mistake_at(r, node, "%s: %s is not a list of integers", name, shown(node));
     return 0;
   }
+  listed *items = calloc((size_t)node->n + 1, sizeof *items);
   *out = calloc((size_t)node->n + 1, sizeof **out);
-  if (!*out) abort();
+  if (!items || !*out) abort();
   int64_t n = 0;
   for (int a = 0; a < node->n; a++) {
-    int64_t value;
-    if (!parse_int64(node->items[a], &value))
-      mistake_at(r, node->items[a], "%s: %s is not an integer, expected %" PRId64 " to %" PRId64, name,
-                 shown(node->items[a]), low, high);
-    else if (value < low || value > high)
-      mistake_at(r, node->items[a], "%s: %" PRId64 " is out of range, expected %" PRId64 " to %" PRId64, name, value,
-                 low, high);
-    else
-      (*out)[n++] = value;
+    items[n].node = node->items[a];
+    if (read_integer(r, name, node->items[a], low, high, &items[n].value)) n++;
   }
-  qsort(*out, (size_t)n, sizeof **out, by_value);
-  for (int64_t a = 1; a < n; a++)
-    if ((*out)[a] == (*out)[a - 1]) mistake_at(r, node, "%s: %" PRId64 " is listed twice", name, (*out)[a]);
+  qsort(items, (size_t)n, sizeof *items, by_value);
+  for (int64_t a = 0; a < n; a++) {
+    (*out)[a] = items[a].value;
+    if (a > 0 && items[a].value == items[a - 1].value)
+      mistake_at(r, items[a].node, "%s: %" PRId64 " is listed twice", name, items[a].value);
+  }
+  free(items);
   return n;
 }
 
@@ -277,46 +305,83 @@ static void read_formats(reading *r, const char *name, const tg_node *node) {
 }
 
 static void read_figure_prompts(reading *r, const tg_key *key, const tg_node *node) {
-  const tg_key number = {key->section, "", key->name, TG_KEY_INT, 0, 1, 10000, NULL, NULL, NULL};
-  if (node->kind == TG_NODE_LIST)
-    r->config->n_figure_prompt_ids =
-        read_list(r, full_name(key, 0), node, INT64_MIN, INT64_MAX, &r->config->figure_prompt_ids);
-  else
-    r->config->figure_prompts = (int)read_integer(r, &number, 0, node);
+  tg_config *c = r->config;
+  int64_t number = 0;
+  if (node->kind != TG_NODE_LIST)
+    read_integer(r, full_name(key, 0), node, 1, 10000, &number);
+  else {
+    c->n_figure_prompt_ids = read_list(r, full_name(key, 0), node, INT64_MIN, INT64_MAX, &c->figure_prompt_ids);
+    if (node->n == 0) mistake_at(r, node, "%s: the list is empty, expected a number or some ids", full_name(key, 0));
+  }
+  c->figure_prompts = (int)number;
 }
 
 /* ---- models ---- */
 
-static void add_file(tg_source_config *source, const char *path) {
+/* Takes the path. A file that cannot be read is missing. */
+static void add_file(reading *r, const char *name, const tg_node *node, tg_source_config *source, char *path) {
+  struct stat at;
   source->files = realloc(source->files, ((size_t)source->n_files + 1) * sizeof *source->files);
   if (!source->files) abort();
-  source->files[source->n_files++] = tg_copy_string(path);
+  source->files[source->n_files++] = path;
+  if (stat(path, &at) != 0 || access(path, R_OK) != 0) {
+    r->n_missing++;
+    mistake_at(r, node, "%s: %s: %s", name, path, strerror(errno));
+  } else if (S_ISDIR(at.st_mode))
+    mistake_at(r, node, "%s: %s is a directory, expected a file", name, path);
+  else if (!tg_node_is_text(path))
+    mistake_at(r, node, "%s: the name of %s is not UTF-8", name, path);
+}
+
+/* The pattern below the config's directory, whose own name is taken as it is. */
+static char *glob_pattern(const tg_config *config, const char *pattern) {
+  if (pattern[0] == '/') return tg_copy_string(pattern);
+  char *out = malloc(2 * strlen(config->directory) + strlen(pattern) + 2), *end = out;
+  if (!out) abort();
+  for (const char *from = config->directory; *from; from++) {
+    if (strchr("*?[\\", *from)) *end++ = '\\';
+    *end++ = *from;
+  }
+  sprintf(end, "/%s", pattern);
+  return out;
 }
 
 static int bytewise(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 /* One path or glob; its matches in bytewise order. */
 static void read_glob(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
-  if (node->kind != TG_NODE_SCALAR || !node->text[0]) {
+  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
     mistake_at(r, node, "%s: %s is not a path", name, shown(node));
     return;
   }
-  char *pattern = resolve_path(r->config, node->text);
-  struct stat at;
+  char *path = resolve_path(r->config, node->text);
+  if (access(path, F_OK) == 0 || !strpbrk(node->text, "*?[")) { /* a file may have a star in its name */
+    add_file(r, name, node, source, path);
+    return;
+  }
+  char *pattern = glob_pattern(r->config, node->text);
   glob_t found = {0};
-  if (stat(pattern, &at) == 0) { /* a file may have a star in its name */
-    if (S_ISDIR(at.st_mode)) mistake_at(r, node, "%s: %s is a directory, expected a file", name, pattern);
-    add_file(source, pattern);
-  } else if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
+  if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
     qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, bytewise);
-    for (size_t a = 0; a < found.gl_pathc; a++) add_file(source, found.gl_pathv[a]);
+    for (size_t a = 0; a < found.gl_pathc; a++)
+      add_file(r, name, node, source, resolve_path(r->config, found.gl_pathv[a]));
   } else {
     r->n_missing++;
-    mistake_at(r, node, strpbrk(node->text, "*?[") ? "%s: no file matches %s" : "%s: the file %s does not exist", name,
-               pattern);
+    mistake_at(r, node, "%s: no file matches %s", name, path);
   }
   globfree(&found);
   free(pattern);
+  free(path);
+}
+
+static void check_distinct_files(reading *r, const char *name, const tg_node *node, const tg_source_config *source) {
+  char **sorted = calloc((size_t)source->n_files + 1, sizeof *sorted);
+  if (!sorted) abort();
+  for (int a = 0; a < source->n_files; a++) sorted[a] = source->files[a];
+  qsort(sorted, (size_t)source->n_files, sizeof *sorted, bytewise);
+  for (int a = 1; a < source->n_files; a++)
+    if (strcmp(sorted[a], sorted[a - 1]) == 0) mistake_at(r, node, "%s: %s is listed twice", name, sorted[a]);
+  free(sorted);
 }
 
 static void read_files(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
@@ -327,10 +392,11 @@ static void read_files(reading *r, const char *name, const tg_node *node, tg_sou
     if (node->n == 0) mistake_at(r, node, "%s: the list is empty, expected paths", copy);
   } else
     read_glob(r, copy, node, source);
+  check_distinct_files(r, copy, node, source);
 }
 
 static void read_name(reading *r, const char *name, const tg_node *node, tg_model_config *model) {
-  if (is_word(node, "~")) return;
+  if (is_null(node)) return;
   const bool text = node->kind == TG_NODE_SCALAR && node->text[0];
   const size_t good =
       text ? strspn(node->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") : 0;
@@ -358,49 +424,6 @@ static const char *read_kind(reading *r, const tg_node *node, const char *name, 
 
 /* ---- sections ---- */
 
-static int edit_distance(const char *a, const char *b) {
-  enum { MOST = 40 };
-  int row[MOST + 1];
-  const int n = (int)strlen(a), m = (int)strlen(b);
-  if (n > MOST || m > MOST) return INT_MAX;
-  for (int j = 0; j <= m; j++) row[j] = j;
-  for (int i = 1; i <= n; i++) {
-    int diagonal = row[0];
-    row[0] = i;
-    for (int j = 1; j <= m; j++) {
-      const int change = diagonal + (a[i - 1] != b[j - 1]), above = row[j];
-      row[j] = change < above + 1 ? change : above + 1;
-      if (row[j - 1] + 1 < row[j]) row[j] = row[j - 1] + 1;
-      diagonal = above;
-    }
-  }
-  return row[m];
-}
-
-/* The names that a place of the file may have: keys of its section, and at the root the other sections. */
-static const char *nearest_name(const char *word, tg_section section, const char *kind) {
-  const char *best = NULL;
-  int least = 1 + (int)strlen(word) / 3;
-  for (int a = 0; a < tg_n_keys; a++) {
-    if (tg_keys[a].section != section || (tg_keys[a].kind[0] && (!kind || strcmp(kind, tg_keys[a].kind) != 0)))
-      continue;
-    const int distance = edit_distance(word, tg_keys[a].name);
-    if (distance <= least) least = distance - 1, best = tg_keys[a].name;
-  }
-  for (int s = TG_SECTION_SHUFFLE; section == TG_SECTION_ROOT && s < TG_N_SECTIONS; s++) {
-    static _Thread_local char name[32];
-    char plain[32];
-    snprintf(plain, sizeof plain, "%.*s", (int)strlen(tg_section_names[s]) - 1, tg_section_names[s]);
-    const int distance = edit_distance(word, plain);
-    if (distance <= least) {
-      least = distance - 1;
-      snprintf(name, sizeof name, "%s", plain);
-      best = name;
-    }
-  }
-  return best;
-}
-
 static bool belongs_to_another_kind(const char *word, const char *kind) {
   for (int a = 0; a < tg_n_keys; a++)
     if (tg_keys[a].section == TG_SECTION_SOURCE && tg_keys[a].kind[0] && strcmp(tg_keys[a].name, word) == 0)
@@ -411,12 +434,18 @@ static bool belongs_to_another_kind(const char *word, const char *kind) {
 static void report_unknown(reading *r, tg_section section, int model, const char *kind, const tg_node *map) {
   for (int a = 0; a < map->n; a++) {
     if (map->used[a]) continue;
-    const tg_key like = {section, "", map->keys[a], TG_KEY_SPECIAL, 0, 0, 0, NULL, NULL, NULL};
+    const tg_key like = {.section = section, .name = map->keys[a]};
     const tg_node *item = map->items[a];
-    const char *near = nearest_name(map->keys[a], section, kind);
-    if (section == TG_SECTION_SOURCE && belongs_to_another_kind(map->keys[a], kind))
+    char near[64];
+    int first = 0;
+    while (strcmp(map->keys[first], map->keys[a]) != 0) first++;
+    tg_keys_near(map->keys[a], section, kind, near, sizeof near);
+    if (first < a)
+      mistake_at(r, item, "%.100s: the key is given twice, first in line %d", full_name(&like, model),
+                 map->items[first]->line);
+    else if (section == TG_SECTION_SOURCE && belongs_to_another_kind(map->keys[a], kind))
       mistake_at(r, item, "%.100s: a source of kind %s has no such key", full_name(&like, model), kind);
-    else if (near)
+    else if (near[0])
       mistake_at(r, item, "%.100s: unknown key, did you mean '%s'?", full_name(&like, model), near);
     else
       mistake_at(r, item, "%.100s: unknown key", full_name(&like, model));
@@ -445,7 +474,9 @@ static void read_section(reading *r, tg_section section, int model, const char *
   }
 }
 
-static bool is_map(reading *r, const char *name, const tg_node *node) {
+/* Whether a section is a map; one without a single key is an empty map. */
+static bool is_map(reading *r, const char *name, tg_node *node) {
+  if (is_null(node)) node->kind = TG_NODE_MAP;
   if (node->kind == TG_NODE_MAP) return true;
   mistake_at(r, node, "%s: %s, expected a map of keys", name, shown(node));
   return false;
@@ -480,7 +511,7 @@ static void check_unique_names(reading *r, const tg_node *list) {
   for (int a = 0; a < r->config->n_models; a++)
     for (int b = 0; b < a; b++) {
       const char *x = r->config->models[a].name, *y = r->config->models[b].name;
-      if (x && y && strcmp(x, y) == 0)
+      if (x && y && strcmp(x, y) == 0) /* a results file has one group of that name */
         mistake_at(r, list->items[a], "models[%d].name: '%s' is the name of models[%d] too", a, x, b);
     }
 }
@@ -545,6 +576,18 @@ static void read_special(reading *r, const tg_key *key, int model, tg_node *node
   }
 }
 
+/* Writing the results must not destroy what they are made from. */
+static void check_output(reading *r, tg_node *root) {
+  const tg_config *c = r->config;
+  struct stat output, input;
+  if (!c->output || stat(c->output, &output) != 0) return;
+  for (int m = 0; m < c->n_models; m++)
+    for (int a = 0; a < c->models[m].source.n_files; a++)
+      if (stat(c->models[m].source.files[a], &input) == 0 && input.st_ino == output.st_ino &&
+          input.st_dev == output.st_dev)
+        mistake_at(r, tg_node_get(root, "output"), "output: %s is also an input, of models[%d]", c->output, m);
+}
+
 static void read_root(reading *r, tg_node *root) {
   char name[32];
   if (!is_map(r, "the file", root)) return;
@@ -558,6 +601,7 @@ static void read_root(reading *r, tg_node *root) {
     tg_node_free(empty);
   }
   report_unknown(r, TG_SECTION_ROOT, 0, NULL, root);
+  check_output(r, root);
 }
 
 /* ---- the echo ---- */
@@ -574,21 +618,21 @@ static void print_ints(FILE *out, const int *list, int n) {
   fputc(']', out);
 }
 
-/* A text in single quotes, or in double quotes where it has lines. */
+/* A text in double quotes. Characters that YAML takes for line breaks or does not let through go by number. */
 static void print_quoted(FILE *out, const char *text) {
-  const bool plain = strcspn(text, "\n\r\t") == strlen(text);
-  fputc(plain ? '\'' : '"', out);
-  for (; *text; text++) {
-    if (plain && *text == '\'')
-      fputs("''", out);
-    else if (!plain && (unsigned char)*text < 32)
-      fprintf(out, "\\x%02x", (unsigned)*text);
-    else if (!plain && (*text == '"' || *text == '\\'))
-      fprintf(out, "\\%c", *text);
+  fputc('"', out);
+  while (*text) {
+    const char *from = text;
+    const uint32_t c = tg_node_character(&text);
+    if (c == '"' || c == '\\')
+      fprintf(out, "\\%c", (int)c);
+    else if (c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE ||
+             c == 0xFFFF)
+      fprintf(out, "\\u%04X", (unsigned)c);
     else
-      fputc(*text, out);
+      fwrite(from, 1, (size_t)(text - from), out);
   }
-  fputc(plain ? '\'' : '"', out);
+  fputc('"', out);
 }
 
 static void print_special(FILE *out, const tg_config *c, const tg_key *key) {
@@ -647,10 +691,15 @@ static void print_value(FILE *out, const tg_config *c, const tg_key *key, const 
   }
 }
 
-static void print_model(FILE *out, const tg_model_config *model) {
+static void print_model(FILE *out, const tg_model_config *model, bool values_only) {
   const tg_source_config *source = &model->source;
   const char *kind = source->kind == TG_SOURCE_HDF5 ? "hdf5" : "synthetic";
-  fprintf(out, "  - name: %s\n    source:\n      kind: %s\n", model->name ? model->name : "~", kind);
+  fputs("  - name: ", out);
+  if (model->name)
+    print_quoted(out, model->name);
+  else
+    fputc('~', out);
+  fprintf(out, "\n    source:\n      kind: %s\n", kind);
   if (source->kind == TG_SOURCE_HDF5) fputs("      files:\n", out);
   for (int a = 0; a < source->n_files; a++) {
     fputs("        - ", out);
@@ -660,6 +709,7 @@ static void print_model(FILE *out, const tg_model_config *model) {
   for (int a = 0; a < tg_n_keys; a++) {
     const tg_key *key = &tg_keys[a];
     if (key->section != TG_SECTION_SOURCE || key->type == TG_KEY_SPECIAL || strcmp(key->kind, kind) != 0) continue;
+    if (values_only && strncmp(key->name, "slow_", 5) == 0) continue; /* they cost time and change nothing */
     fprintf(out, "      %s: ", key->name);
     print_value(out, NULL, key, source);
     fputc('\n', out);
@@ -685,7 +735,7 @@ static char *print_config(const tg_config *c, bool values_only) {
     fprintf(out, "%s%s:", section == TG_SECTION_ROOT ? "" : "  ", key->name);
     if (section == TG_SECTION_ROOT && strcmp(key->name, "models") == 0) {
       fputc('\n', out);
-      for (int m = 0; m < c->n_models; m++) print_model(out, &c->models[m]);
+      for (int m = 0; m < c->n_models; m++) print_model(out, &c->models[m], values_only);
       continue;
     }
     fputc(' ', out);
@@ -696,37 +746,29 @@ static char *print_config(const tg_config *c, bool values_only) {
   return text;
 }
 
-void tg_config_print_keys(void) {
-  for (int a = 0; a < tg_n_keys; a++) {
-    const tg_key *key = &tg_keys[a];
-    char name[64], range[64] = "";
-    snprintf(name, sizeof name, "%s%s", tg_section_names[key->section], key->name);
-    if (key->high > key->low) snprintf(range, sizeof range, ", %.0f to %.0f", key->low, key->high);
-    printf("%-30s %s%s%s (%s%s", name, key->help, key->kind[0] ? "; source kind " : "", key->kind, key->unit, range);
-    if (key->value)
-      printf("; default %s)\n", strcmp(key->value, "~") == 0 ? "none" : key->value);
-    else
-      printf("; required)\n");
-  }
-}
-
 /* ---- the file ---- */
+
+/* All of a file, which may be a pipe. */
+static tg_status read_stream(FILE *file, const char *path, char **text, size_t *length) {
+  for (size_t room = 4096; *length <= MAX_FILE; room *= 4) {
+    char *more = realloc(*text, room);
+    TG_CHECK(more, TG_EINTERNAL, "%s: no memory for %zu bytes", path, room);
+    *text = more;
+    *length += fread(*text + *length, 1, room - *length, file);
+    TG_CHECK(!ferror(file), TG_ENOINPUT, "%s: %s", path, strerror(errno));
+    if (*length < room) break;
+  }
+  TG_CHECK(*length <= MAX_FILE, TG_ECONFIG, "%s: larger than %d bytes, no config", path, MAX_FILE);
+  return TG_OK;
+}
 
 static tg_status read_file(const char *path, char **text, size_t *length) {
   struct stat at;
-  *text = NULL;
   TG_CHECK(stat(path, &at) == 0, TG_ENOINPUT, "%s: %s", path, strerror(errno));
   TG_CHECK(!S_ISDIR(at.st_mode), TG_ENOINPUT, "%s: is a directory, expected a config file", path);
   FILE *file = fopen(path, "rb");
   TG_CHECK(file, TG_ENOINPUT, "%s: %s", path, strerror(errno));
-  tg_status st = tg_alloc_bytes(MAX_FILE + 1, 1, (void **)text);
-  if (st == TG_OK) {
-    *length = fread(*text, 1, MAX_FILE + 1, file);
-    if (ferror(file))
-      st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: %s", path, strerror(errno));
-    else if (*length > MAX_FILE)
-      st = tg_fail(TG_ECONFIG, TG_HERE, "%s: larger than %d bytes, no config", path, MAX_FILE);
-  }
+  const tg_status st = read_stream(file, path, text, length);
   fclose(file);
   return st;
 }
@@ -755,9 +797,9 @@ static char *directory_of(const char *path) {
 
 static tg_status verdict(reading *r) {
   if (r->n_mistakes == 0) return TG_OK;
-  const int hidden = r->n_mistakes - MAX_MISTAKES;
-  return tg_fail(r->n_missing == r->n_mistakes ? TG_ENOINPUT : TG_ECONFIG, TG_HERE,
-                 hidden > 0 ? "%s\nand %d more mistakes" : "%s", r->mistakes, hidden);
+  const tg_status code = r->n_missing == r->n_mistakes ? TG_ENOINPUT : TG_ECONFIG;
+  if (r->n_listed == r->n_mistakes) return tg_fail(code, TG_HERE, "%s", r->mistakes);
+  return tg_fail(code, TG_HERE, "%s\nand %d more", r->mistakes, r->n_mistakes - r->n_listed);
 }
 
 static tg_status read_tree(reading *r, const char *text, size_t length, int n_overrides) {

@@ -1,6 +1,10 @@
 #include "config/keys.h"
 
 #include "config/config.h"
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
 
 const char *const tg_section_names[TG_N_SECTIONS] = {
     "", "models[].", "models[].source.", "shuffle.", "observables.", "statistics.", "figures.", "compute."};
@@ -17,7 +21,7 @@ const tg_key tg_keys[] = {
     {TG_SECTION_SOURCE, "", "kind", TG_KEY_SPECIAL, 0, 0, 0, NULL, "hdf5 or synthetic", "kind of source"},
     {TG_SECTION_SOURCE, "hdf5", "files", TG_KEY_SPECIAL, 0, 0, 0, NULL, "paths, globs",
      "hidden-state files, prompts one after another"},
-    {TG_SECTION_SOURCE, "synthetic", "prompts", TG_KEY_INT64, IN_SOURCE(prompts), 1, 1e9, "8", "1",
+    {TG_SECTION_SOURCE, "synthetic", "prompts", TG_KEY_INT64, IN_SOURCE(prompts), 1, 1000000000, "8", "1",
      "number of prompts"},
     {TG_SECTION_SOURCE, "synthetic", "shuffles", TG_KEY_INT, IN_SOURCE(shuffles), 1, 64, "1", "1",
      "number of levels, 0.."},
@@ -31,9 +35,9 @@ const tg_key tg_keys[] = {
     {TG_SECTION_SOURCE, "synthetic", "spread", TG_KEY_INT, IN_SOURCE(spread), 0, 4096, "0", "1",
      "dimensions run over dimension +- spread by prompt"},
     {TG_SECTION_SOURCE, "synthetic", "seed", TG_KEY_UINT64, IN_SOURCE(seed), 0, 0, "1", "1", "seed"},
-    {TG_SECTION_SOURCE, "synthetic", "slow_prompt", TG_KEY_INT64, IN_SOURCE(slow_prompt), -1, 1e9, "-1", "1",
+    {TG_SECTION_SOURCE, "synthetic", "slow_prompt", TG_KEY_INT64, IN_SOURCE(slow_prompt), -1, 1000000000, "-1", "1",
      "this prompt takes slow_seconds longer; -1: none"},
-    {TG_SECTION_SOURCE, "synthetic", "slow_seconds", TG_KEY_REAL, IN_SOURCE(slow_seconds), 0, 1e6, "0", "s",
+    {TG_SECTION_SOURCE, "synthetic", "slow_seconds", TG_KEY_REAL, IN_SOURCE(slow_seconds), 0, 1000000, "0", "s",
      "for trying out how work is shared"},
     {TG_SECTION_ROOT, "", "prompts", TG_KEY_SPECIAL, 0, 0, 0, "all", "all or ids", "prompts to measure"},
     {TG_SECTION_SHUFFLE, "", "levels", TG_KEY_SPECIAL, 0, 0, 0, "all", "all or levels", "shuffle levels to measure"},
@@ -53,7 +57,7 @@ const tg_key tg_keys[] = {
      "seed of the resamples"},
     {TG_SECTION_FIGURES, "", "directory", TG_KEY_PATH, IN_CONFIG(figures_directory), 0, 0, "figures", "path",
      "where figures go"},
-    {TG_SECTION_FIGURES, "", "example_prompt", TG_KEY_INT64, IN_CONFIG(example_prompt), 0, 9007199254740992.0, "3218",
+    {TG_SECTION_FIGURES, "", "example_prompt", TG_KEY_INT64, IN_CONFIG(example_prompt), INT64_MIN, INT64_MAX, "3218",
      "id", "prompt of the single-prompt panels"},
     {TG_SECTION_FIGURES, "", "prompts", TG_KEY_SPECIAL, 0, 0, 0, "6", "number or ids", "prompts of figure 8"},
     {TG_SECTION_FIGURES, "", "formats", TG_KEY_SPECIAL, 0, 0, 0, "[csv, png]", "csv, png, pdf", "what is written"},
@@ -61,3 +65,66 @@ const tg_key tg_keys[] = {
      "BLAS threads inside a rank"},
 };
 const int tg_n_keys = sizeof tg_keys / sizeof tg_keys[0];
+
+/* Levenshtein's, by one row of his table. */
+static int edit_distance(const char *a, const char *b) {
+  enum { MOST = 40 };
+  int row[MOST + 1];
+  const int n = (int)strlen(a), m = (int)strlen(b);
+  if (n > MOST || m > MOST) return INT_MAX;
+  for (int j = 0; j <= m; j++) row[j] = j;
+  for (int i = 1; i <= n; i++) {
+    int diagonal = row[0];
+    row[0] = i;
+    for (int j = 1; j <= m; j++) {
+      const int change = diagonal + (a[i - 1] != b[j - 1]), above = row[j];
+      row[j] = change < above + 1 ? change : above + 1;
+      if (row[j - 1] + 1 < row[j]) row[j] = row[j - 1] + 1;
+      diagonal = above;
+    }
+  }
+  return row[m];
+}
+
+/* Takes `name` into text when it is nearer to the word than *least allows. */
+static void take_nearer(const char *word, const char *name, int length, int *least, char *text, size_t room) {
+  char plain[64];
+  snprintf(plain, sizeof plain, "%.*s", length, name);
+  const int distance = edit_distance(word, plain);
+  if (distance > *least) return;
+  *least = distance - 1;
+  snprintf(text, room, "%s", plain);
+}
+
+void tg_keys_near(const char *word, tg_section section, const char *kind, char *text, size_t room) {
+  const int length = strnlen(word, 64) < 64 ? (int)strlen(word) : 0;
+  int least = 1 + length / 3;
+  text[0] = '\0';
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    if (key->section == section && (!key->kind[0] || (kind && strcmp(kind, key->kind) == 0)))
+      take_nearer(word, key->name, (int)strlen(key->name), &least, text, room);
+  }
+  for (int s = TG_SECTION_SHUFFLE; section == TG_SECTION_ROOT && s < TG_N_SECTIONS; s++)
+    take_nearer(word, tg_section_names[s], (int)strlen(tg_section_names[s]) - 1, &least, text, room);
+  for (int a = 0; a < tg_n_keys && !text[0]; a++)
+    if (strcmp(word, tg_keys[a].name) == 0)
+      snprintf(text, room, "%s%s", tg_section_names[tg_keys[a].section], tg_keys[a].name);
+}
+
+void tg_config_print_keys(void) {
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    char name[64], range[64] = "";
+    snprintf(name, sizeof name, "%s%s", tg_section_names[key->section], key->name);
+    if (key->low == INT64_MIN)
+      snprintf(range, sizeof range, ", any 64-bit integer");
+    else if (key->high > key->low)
+      snprintf(range, sizeof range, ", %" PRId64 " to %" PRId64, key->low, key->high);
+    printf("%-30s %s%s%s (%s%s", name, key->help, key->kind[0] ? "; source kind " : "", key->kind, key->unit, range);
+    if (key->value)
+      printf("; default %s)\n", strcmp(key->value, "~") == 0 ? "none" : key->value);
+    else
+      printf("; required)\n");
+  }
+}

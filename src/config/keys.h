@@ -3,6 +3,7 @@
 #define TG_KEYS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef enum {
   TG_KEY_INT,    /* int */
@@ -36,12 +37,17 @@ typedef struct {
   const char *name;
   tg_key_type type;
   size_t offset;     /* in tg_config or tg_source_config */
-  double low, high;  /* of numbers */
+  int64_t low, high; /* of numbers */
   const char *value; /* the default as YAML; NULL: the key is required */
   const char *unit, *help;
 } tg_key;
 
 extern const tg_key tg_keys[];
 extern const int tg_n_keys;
+
+/** A name like `word` that may stand in its place, in text [room]; "" when none is near. A key of another section that is
+ *  called just so counts as near, with its full name.
+ *  kind  of the source, NULL: not in a source */
+void tg_keys_near(const char *word, tg_section section, const char *kind, char *text, size_t room);
 
 #endif

@@ -5,9 +5,11 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { MAX_DEPTH = 32, MAX_NODES = 200000 }; /* aliases may unfold without end */
+enum { MAX_DEPTH = 32, MAX_NODES = 200000, MAX_KEYS = 1000 }; /* aliases may unfold without end */
 
 typedef struct {
+  const char *text; /* [length] */
+  size_t length;
   yaml_document_t *document;
   int override, depth, n_nodes;
   char *problem;
@@ -29,6 +31,13 @@ static tg_node *new_node(tg_node_kind kind, int override) {
   if (!node) abort(); /* a config is a few kilobytes */
   node->kind = kind;
   node->override = override;
+  return node;
+}
+
+static tg_node *new_text(int override) {
+  tg_node *node = new_node(TG_NODE_SCALAR, override);
+  node->text = strdup("");
+  if (!node->text) abort();
   return node;
 }
 
@@ -68,10 +77,8 @@ static void build_pair(builder *b, tg_node *map, const yaml_node_pair_t *pair) {
     return;
   }
   const char *name = (const char *)key->data.scalar.value;
-  char what[256];
-  snprintf(what, sizeof what, "the key '%.100s' occurs twice", name);
-  for (int a = 0; a < map->n; a++)
-    if (strcmp(map->keys[a], name) == 0) fail(b, &key->start_mark, what);
+  if (map->n == MAX_KEYS) fail(b, &key->start_mark, "a map with too many keys");
+  if (strlen(name) != key->data.scalar.length) fail(b, &key->start_mark, "a key with a zero byte");
   tg_node *item = build(b, pair->value);
   if (!item) return;
   if (item->kind != TG_NODE_SCALAR) { /* a block begins on a later line: its key is where people look */
@@ -84,10 +91,10 @@ static void build_pair(builder *b, tg_node *map, const yaml_node_pair_t *pair) {
 static tg_node *build(builder *b, int index) {
   const yaml_node_t *from = yaml_document_get_node(b->document, index);
   if (!from || b->failed) return NULL;
-  if (++b->n_nodes > MAX_NODES || b->depth > MAX_DEPTH) {
-    fail(b, &from->start_mark, "nested too deeply or aliases without end");
-    return NULL;
-  }
+  if (b->depth == MAX_DEPTH)
+    fail(b, &from->start_mark, "nested too deeply, maybe an alias inside of what it stands for");
+  if (++b->n_nodes > MAX_NODES) fail(b, &from->start_mark, "too many values, maybe by aliases of aliases");
+  if (b->failed) return NULL;
   tg_node *node = new_node(from->type == YAML_SCALAR_NODE     ? TG_NODE_SCALAR
                            : from->type == YAML_SEQUENCE_NODE ? TG_NODE_LIST
                                                               : TG_NODE_MAP,
@@ -112,14 +119,33 @@ static tg_node *build(builder *b, int index) {
   return node;
 }
 
+/* libyaml's reader knows the byte, not the line. */
+static yaml_mark_t mark_of(const builder *b, size_t offset) {
+  yaml_mark_t mark = {0, 0, 0};
+  for (size_t a = 0; a < offset && a < b->length; a++) {
+    mark.column++;
+    if (b->text[a] == '\n') mark.line++, mark.column = 0;
+  }
+  return mark;
+}
+
+/* Whether the blanks that begin a line have a tab among them: libyaml's words for that help nobody. */
+static bool starts_with_tab(const builder *b, size_t line) {
+  size_t a = 0;
+  for (; a < b->length && line > 0; a++) line -= b->text[a] == '\n';
+  while (a < b->length && b->text[a] == ' ') a++;
+  return a < b->length && b->text[a] == '\t';
+}
+
 /* What libyaml could not read. */
 static void report_syntax(const yaml_parser_t *parser, builder *b) {
   char what[512];
-  const yaml_mark_t *mark =
-      parser->problem_mark.line || parser->problem_mark.column ? &parser->problem_mark : &parser->context_mark;
-  snprintf(what, sizeof what, "YAML: %s%s%s", parser->problem ? parser->problem : "cannot be read",
-           parser->context ? ", " : "", parser->context ? parser->context : "");
-  fail(b, mark, what);
+  const bool bytes = parser->error == YAML_READER_ERROR;
+  const yaml_mark_t mark = bytes ? mark_of(b, parser->problem_offset) : parser->problem_mark;
+  snprintf(what, sizeof what, "YAML: %s%s%s%s", parser->problem ? parser->problem : "cannot be read",
+           parser->context ? ", " : "", parser->context ? parser->context : "",
+           !bytes && starts_with_tab(b, mark.line) ? "; a tab cannot indent, use spaces" : "");
+  fail(b, &mark, what);
 }
 
 static tg_node *build_document(yaml_parser_t *parser, builder *b) {
@@ -132,8 +158,10 @@ static tg_node *build_document(yaml_parser_t *parser, builder *b) {
   b->document = &document;
   if (yaml_document_get_root_node(&document))
     root = build(b, 1);
-  else
+  else if (b->override < 0)
     root = new_node(TG_NODE_MAP, b->override);
+  else
+    root = new_text(b->override);
   yaml_document_delete(&document);
   if (b->failed) return root;
   if (!yaml_parser_load(parser, &second)) {
@@ -146,11 +174,43 @@ static tg_node *build_document(yaml_parser_t *parser, builder *b) {
   return root;
 }
 
-tg_node *tg_node_parse(const char *text, size_t length, int override, char *problem, size_t room) {
+static void open_parser(yaml_parser_t *parser, const builder *b) {
+  if (!yaml_parser_initialize(parser)) abort();
+  yaml_parser_set_input_string(parser, (const unsigned char *)b->text, b->length);
+  yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
+}
+
+/* Looks at the text event by event and stops where it nests too deeply or has too many anchors: loading takes time that
+ * grows with the square of both. Syntax is not judged here. */
+static void check_shape(builder *b) {
   yaml_parser_t parser;
-  builder b = {.override = override, .problem = problem, .room = room};
-  if (!yaml_parser_initialize(&parser)) abort();
-  yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
+  yaml_event_t event;
+  int depth = 0, n_anchors = 0;
+  bool ended = false;
+  open_parser(&parser, b);
+  while (!ended && yaml_parser_parse(&parser, &event)) {
+    const yaml_event_type_t type = event.type;
+    const yaml_char_t *anchor = type == YAML_SCALAR_EVENT           ? event.data.scalar.anchor
+                                : type == YAML_SEQUENCE_START_EVENT ? event.data.sequence_start.anchor
+                                : type == YAML_MAPPING_START_EVENT  ? event.data.mapping_start.anchor
+                                                                    : NULL;
+    depth += (type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT) -
+             (type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT);
+    if (depth > MAX_DEPTH) fail(b, &event.start_mark, "nested too deeply");
+    if (anchor && ++n_anchors > MAX_KEYS) fail(b, &event.start_mark, "too many anchors");
+    ended = b->failed || type == YAML_STREAM_END_EVENT;
+    yaml_event_delete(&event);
+  }
+  yaml_parser_delete(&parser);
+}
+
+tg_node *tg_node_parse(const char *text, size_t length, int override, char *problem, size_t room) {
+  const size_t skip = length >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0; /* byte order mark */
+  builder b = {.text = text + skip, .length = length - skip, .override = override, .problem = problem, .room = room};
+  yaml_parser_t parser;
+  check_shape(&b);
+  if (b.failed) return NULL;
+  open_parser(&parser, &b);
   tg_node *root = build_document(&parser, &b);
   yaml_parser_delete(&parser);
   if (!b.failed) return root;
@@ -180,6 +240,7 @@ static tg_node **step_to(tg_node *at, const char *step, int override) {
     if (place == at->n) append(at, NULL, new_node(TG_NODE_MAP, override));
     return &at->items[place];
   }
+  if (at->kind == TG_NODE_SCALAR && !at->quoted && !at->text[0]) at->kind = TG_NODE_MAP; /* a section without keys */
   if (at->kind != TG_NODE_MAP || *step == '\0') return NULL;
   int place = find(at, step);
   if (place < 0) {
@@ -192,12 +253,38 @@ static tg_node **step_to(tg_node *at, const char *step, int override) {
 bool tg_node_set(tg_node *root, const char *path, tg_node *value, char *problem, size_t room) {
   char *copy = strdup(path), *rest = copy, *step;
   tg_node **at = &root;
-  while (at && (step = strsep(&rest, ".")) != NULL) {
-    at = step_to(*at, step, value->override);
+  if (!copy) abort();
+  for (char *from = copy, *to = copy; (*to = *from) != '\0'; from++) { /* [0] is .0 */
+    if (*from == '[') *to = '.';
+    if (*from != ']') to++;
+  }
+  for (int depth = 0; at && (step = strsep(&rest, ".")) != NULL; depth++) {
+    at = depth < MAX_DEPTH ? step_to(*at, step, value->override) : NULL;
     if (!at) snprintf(problem, room, "'%s' leads nowhere at '%s'", path, step);
   }
   free(copy);
   tg_node_free(at ? *at : value);
   if (at) *at = value;
   return at != NULL;
+}
+
+uint32_t tg_node_character(const char **text) {
+  static const uint32_t least[] = {0, 0x80, 0x800, 0x10000}; /* longer forms than needed are not UTF-8 */
+  const unsigned char *at = (const unsigned char *)(*text)++;
+  const int more = at[0] < 0x80 ? 0 : at[0] >> 5 == 6 ? 1 : at[0] >> 4 == 14 ? 2 : at[0] >> 3 == 30 ? 3 : -1;
+  if (more <= 0) return more ? UINT32_MAX : at[0];
+  uint32_t c = at[0] & (0x3Fu >> more);
+  for (int a = 1; a <= more; a++) {
+    if (at[a] >> 6 != 2) return UINT32_MAX;
+    c = c << 6 | (at[a] & 0x3Fu);
+  }
+  if (c < least[more] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return UINT32_MAX;
+  *text += more;
+  return c;
+}
+
+bool tg_node_is_text(const char *text) {
+  while (*text)
+    if (tg_node_character(&text) == UINT32_MAX) return false;
+  return true;
 }

@@ -51,37 +51,40 @@ static int is_poor(const tg_gram *g, int i, const double *inverse) {
   return sqrt((double)g->norm2[i]) * inverse[i] > WORST_RATIO;
 }
 
-/* What float64 changes in the sum over i < j, where row i or j is poor. */
-static double correction(const tg_gram *g, const tg_cloud *c, const double *inverse, double mean) {
+/* Pairs i < j with a poor row, in float64; the fast pass took their cosine for 0. */
+static double poor_pairs(const tg_gram *g, const tg_cloud *c, const double *inverse, double mean) {
   double sum = 0.0;
   for (ptrdiff_t i = 0; i < c->n; i++)
     for (ptrdiff_t j = 0; j < i; j++) {
       if (!is_poor(g, (int)i, inverse) && !is_poor(g, (int)j, inverse)) continue;
-      const double scale = inverse[i] * inverse[j];
-      const double rough = (((double)g->g[i * c->n + j] + g->inner[j]) + (g->inner[i] + g->mean_norm2)) * scale - mean;
-      const double exact = dot(c->x + i * c->ld, c->x + j * c->ld, c->ld, g->scale) * scale - mean;
-      sum += exact * exact - rough * rough;
+      const double cosine = dot(c->x + i * c->ld, c->x + j * c->ld, c->ld, g->scale) * inverse[i] * inverse[j];
+      sum += (cosine - mean) * (cosine - mean) - mean * mean;
     }
   return sum;
 }
 
-static double sum_of_deviations(const tg_gram *g, const tg_cloud *c, const double *inverse, double mean) {
+/* Sum over all n^2 pairs of (cos_ij - mean)^2. fast [n]: scratch for the inverse norms of the rows that are not poor. */
+static double sum_of_deviations(const tg_gram *g, const tg_cloud *c, const double *inverse, double mean, double *fast) {
   double sum = 0.0;
   int poor = 0;
   for (int i = 0; i < c->n; i++) {
-    const double diagonal = (inverse[i] > 0.0 ? 1.0 : 0.0) - mean;
-    sum += diagonal * diagonal + 2.0 * deviations(g->g + (ptrdiff_t)i * c->n, g->inner, inverse,
-                                                  g->inner[i] + g->mean_norm2, inverse[i], mean, i);
+    fast[i] = is_poor(g, i, inverse) ? 0.0 : inverse[i];
     poor += is_poor(g, i, inverse);
   }
-  if (poor > 0) sum += 2.0 * correction(g, c, inverse, mean);
+  for (int i = 0; i < c->n; i++) {
+    const double diagonal = (inverse[i] > 0.0 ? 1.0 : 0.0) - mean;
+    sum += diagonal * diagonal + 2.0 * deviations(g->g + (ptrdiff_t)i * g->gld, g->inner, fast,
+                                                  g->inner[i] + g->mean_norm2, fast[i], mean, i);
+  }
+  if (poor > 0) sum += 2.0 * poor_pairs(g, c, inverse, mean);
   return sum > 0.0 ? sum : 0.0;
 }
 
 tg_status tg_cosine_compute(const tg_gram *gram, const tg_cloud *c, tg_cosine *out) {
-  double *inverse = NULL, *unit = NULL;
+  double *inverse = NULL, *fast = NULL, *unit = NULL;
   const double n = c->n;
   tg_status st = TG_ALLOC(c->n, &inverse);
+  if (st == TG_OK) st = TG_ALLOC(c->n, &fast);
   if (st == TG_OK) st = TG_ALLOC(c->ld, &unit);
   if (st == TG_OK) {
     *out = (tg_cosine){0};
@@ -94,9 +97,10 @@ tg_status tg_cosine_compute(const tg_gram *gram, const tg_cloud *c, tg_cosine *o
     for (int t = 0; t < c->d; t++) total += unit[t] * unit[t];
     out->mean = total / (n * n);
     out->mean_offdiagonal = c->n > 1 ? (total - (n - out->n_zero)) / (n * (n - 1.0)) : NAN;
-    out->std = sqrt(sum_of_deviations(gram, c, inverse, out->mean) / (n * n));
+    out->std = sqrt(sum_of_deviations(gram, c, inverse, out->mean, fast) / (n * n));
   }
   free(inverse);
+  free(fast);
   free(unit);
   return st;
 }

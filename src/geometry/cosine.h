@@ -13,9 +13,10 @@ typedef struct {
 } tg_cosine;
 
 /** gram  the fast pass of c. The means are exact: sum_ij cos_ij = |sum_i x_i / |x_i||^2 in float64. The deviation is a sum
- *        over the float32 Gram matrix, within 1e-6 absolute (by the triangle inequality its error is at most the root mean
- *        square of the errors of the cosines); rows whose centered vector is so much longer than the vector itself that
- *        this would fail are recomputed in float64.
+ *        over the float32 Gram matrix; by the triangle inequality its error is at most the root mean square of the errors
+ *        of the cosines: 1e-8 on activations, and below 1e-6 unless all products of a pair round the same way, as where
+ *        all coordinates are equal in size. Rows whose centered vector is so much longer than the vector itself that this
+ *        would fail are computed in float64.
  *  errors TG_EINTERNAL without memory
  *  source arXiv 2501.10573, section 3 */
 tg_status tg_cosine_compute(const tg_gram *gram, const tg_cloud *c, tg_cosine *out);

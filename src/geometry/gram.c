@@ -9,13 +9,16 @@
 
 enum { BLOCK = 512 }; /* coordinates in one BLAS call: the bound grows with it, BLAS's overhead with its inverse */
 
+/* Rows whose addresses do not agree in their low bits: a column then spreads over the cache. */
+static int stride_of(int n) { return (n + 15) / 16 * 16 + 16; }
+
 tg_status tg_gram_create(int n, int d, tg_gram **out) {
   tg_gram *g = NULL;
   TG_TRY(TG_ALLOC(1, &g));
   const int ld = tg_cloud_stride(d);
   tg_status st = TG_ALLOC((size_t)n * (size_t)ld, &g->y);
-  if (st == TG_OK) st = TG_ALLOC((size_t)n * (size_t)n, &g->g);
-  if (st == TG_OK && ld > BLOCK) st = TG_ALLOC((size_t)n * (size_t)n, &g->block);
+  if (st == TG_OK) st = TG_ALLOC((size_t)n * (size_t)stride_of(n), &g->g);
+  if (st == TG_OK && ld > BLOCK) st = TG_ALLOC((size_t)n * (size_t)stride_of(n), &g->block);
   if (st == TG_OK) st = TG_ALLOC(n, &g->norm2);
   if (st == TG_OK) st = TG_ALLOC(n, &g->inner);
   if (st == TG_OK) st = TG_ALLOC(n, &g->norm);
@@ -98,26 +101,27 @@ TG_CLONES static void add_rows(float *restrict into, const float *restrict from,
 }
 
 /* Copies the upper triangle to the lower one, by tiles that stay in the first-level cache. */
-TG_CLONES static void mirror(float *g, ptrdiff_t n) {
-  enum { TILE = 32 };
+TG_CLONES static void mirror(float *g, ptrdiff_t n, ptrdiff_t gld) {
+  enum { TILE = 16 };
   for (ptrdiff_t a = 0; a < n; a += TILE)
     for (ptrdiff_t b = a; b < n; b += TILE)
-      for (ptrdiff_t i = a; i < n && i < a + TILE; i++)
-        for (ptrdiff_t j = b > i ? b : i + 1; j < n && j < b + TILE; j++) g[j * n + i] = g[i * n + j];
+      for (ptrdiff_t j = b; j < n && j < b + TILE; j++)
+        for (ptrdiff_t i = a; i < j && i < a + TILE; i++) g[j * gld + i] = g[i * gld + j];
 }
 
 /* g = y y^T by blocks of coordinates, each summed by BLAS into memory of its own and then added. */
 static void gram_matrix(tg_gram *gram, tg_tick tick) {
   const int n = gram->n, ld = gram->ld;
+  const ptrdiff_t gld = gram->gld;
   for (int first = 0; first < ld; first += BLOCK) {
     const int length = ld - first < BLOCK ? ld - first : BLOCK;
     float *out = first == 0 ? gram->g : gram->block;
-    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, n, length, 1.0f, gram->y + first, ld, 0.0f, out, n);
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, n, length, 1.0f, gram->y + first, ld, 0.0f, out, gram->gld);
     if (first > 0)
-      for (ptrdiff_t i = 0; i < n; i++) add_rows(gram->g + i * n + i, gram->block + i * n + i, n - i);
+      for (ptrdiff_t i = 0; i < n; i++) add_rows(gram->g + i * gld + i, gram->block + i * gld + i, n - i);
     tg_tick_call(tick);
   }
-  mirror(gram->g, n);
+  mirror(gram->g, n, gld);
 }
 
 /* The proof stands in gram.h. */
@@ -130,7 +134,7 @@ static void set_bound(tg_gram *gram) {
 
 /* Everything after the sums of the rows, for either type of cloud. */
 #define COMPUTE(gram, c, sum_of, center)                                                                               \
-  (gram)->n = (c)->n, (gram)->d = (c)->d, (gram)->ld = (c)->ld;                                                        \
+  (gram)->n = (c)->n, (gram)->d = (c)->d, (gram)->ld = (c)->ld, (gram)->gld = stride_of((c)->n);                       \
   (gram)->scale = scale_for(sum_of((c)->x, (c)->n, (c)->ld, (gram)->mean));                                            \
   (gram)->mean_norm2 = 0.0;                                                                                            \
   for (int t = 0; t < (c)->ld; t++) {                                                                                  \

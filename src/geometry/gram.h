@@ -22,8 +22,9 @@
 typedef struct {
   int n, d, ld;
   float *y;      /* [n][ld] */
-  float *g;      /* [n][n], symmetric */
-  float *block;  /* [n][n], one block's sums; NULL where one block is all */
+  int gld;       /* row stride of g */
+  float *g;      /* [n][gld], symmetric */
+  float *block;  /* [n][gld], one block's sums; NULL where one block is all */
   float *norm2;  /* [n] */
   double *inner; /* [n] mean . y_i, float64 */
   double *norm;  /* [n] |scale x_i|, float64; 0 for a zero vector */

@@ -3,7 +3,6 @@
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const double LOWEST = 0.001, HIGHEST = 1000.0, FLOOR = 2e-7, FLOOR_ERROR = 5.0 * DBL_EPSILON;
@@ -14,17 +13,38 @@ typedef struct {
   int n1, n2;
 } likelihood;
 
-static int by_value(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
+/* Puts the k-th smallest of x[0..n-1] at x[k], smaller ones before it (Hoare's selection, middle of three). */
+static void select_kth(double *x, int n, int k) {
+  for (int low = 0, high = n - 1; low < high;) {
+    const double a = x[low], b = x[low + (high - low) / 2], c = x[high];
+    const double pivot = a < b ? (b < c ? b : (a < c ? c : a)) : (a < c ? a : (b < c ? c : b));
+    int i = low, j = high;
+    while (i <= j) {
+      while (x[i] < pivot) i++;
+      while (x[j] > pivot) j--;
+      if (i > j) break;
+      const double swap = x[i];
+      x[i++] = x[j];
+      x[j--] = swap;
+    }
+    if (k <= j)
+      high = j;
+    else if (k >= i)
+      low = i;
+    else
+      return;
+  }
 }
 
-/* Percentile with linear interpolation, in NumPy's arithmetic. */
-static double quantile(const double *sorted, int n, double q) {
+/* Percentile with linear interpolation, in NumPy's arithmetic; reorders x. */
+static double quantile(double *x, int n, double q) {
   const double place = q * (n - 1);
-  const int below = (int)place < n - 1 ? (int)place : n - 1, above = below + 1 < n ? below + 1 : below;
-  const double part = place - below, step = sorted[above] - sorted[below];
-  return part < 0.5 ? sorted[below] + step * part : sorted[above] - step * (1.0 - part);
+  const int below = (int)place < n - 1 ? (int)place : n - 1;
+  select_kth(x, n, below);
+  double above = x[below];
+  for (int i = below + 1; i < n; i++) above = i == below + 1 || x[i] < above ? x[i] : above;
+  const double part = place - below, step = above - x[below];
+  return part < 0.5 ? x[below] + step * part : above - step * (1.0 - part);
 }
 
 /* The derivative of minus the log likelihood; it rises with d, so that it has one zero at most. slope: its own. */
@@ -67,6 +87,7 @@ static double root(const likelihood *p) {
 static double standard_error(const double *log_mu, int n, int n1, int n2, double d) {
   double sum = 0.0;
   for (int i = 0; i < n; i++) {
+    if (isinf(log_mu[i])) continue; /* inner = 0: the limit of the term is 0 */
     const double rest = -expm1(-d * log_mu[i]);
     const double ratio = log_mu[i] / (rest < FLOOR_ERROR ? FLOOR_ERROR : rest);
     sum += ratio * ratio * (1.0 - rest);
@@ -75,10 +96,9 @@ static double standard_error(const double *log_mu, int n, int n1, int n2, double
 }
 
 /* Points with a much larger ratio than most are left out of the fit: "very likely overlapping points" (DADApy). */
-static int keep(const double *mu, const double *log_mu, int n, double *sorted, double *kept) {
-  memcpy(sorted, mu, (size_t)n * sizeof *mu);
-  qsort(sorted, (size_t)n, sizeof *sorted, by_value);
-  const double middle = quantile(sorted, n, 0.5), limit = 20.0 * (quantile(sorted, n, 0.95) - middle) + middle;
+static int keep(const double *mu, const double *log_mu, int n, double *kept) {
+  memcpy(kept, mu, (size_t)n * sizeof *mu); /* for the percentiles, which reorder */
+  const double middle = quantile(kept, n, 0.5), limit = 20.0 * (quantile(kept, n, 0.95) - middle) + middle;
   int count = 0;
   for (int i = 0; i < n; i++)
     if (mu[i] < limit) kept[count++] = log_mu[i];
@@ -87,16 +107,16 @@ static int keep(const double *mu, const double *log_mu, int n, double *sorted, d
 
 tg_gride tg_gride_fit(const double *inner2, const double *outer2, int stride, int n, int n2, double *scratch) {
   tg_gride out = {NAN, NAN, NAN, 0};
-  double *mu = scratch, *log_mu = scratch + n, *sorted = scratch + 2 * (ptrdiff_t)n, *kept = sorted, radius = 0.0;
+  double *mu = scratch, *log_mu = scratch + n, *kept = scratch + 2 * (ptrdiff_t)n, radius = 0.0;
   for (ptrdiff_t i = 0; i < n; i++) {
     const double inner = sqrt(inner2[i * stride]), outer = sqrt(outer2[i * stride]);
     radius += 0.5 * (inner + outer);
-    mu[i] = outer / inner;
+    mu[i] = outer == inner ? 1.0 : outer / inner; /* both may be 0 among logits of distinct tokens */
     if (mu[i] == 1.0) mu[i] = 1.0 + 10.0 * DBL_EPSILON;
     log_mu[i] = log(mu[i]);
   }
   out.radius = radius / n;
-  const likelihood p = {kept, keep(mu, log_mu, n, sorted, kept), n2 / 2, n2};
+  const likelihood p = {kept, keep(mu, log_mu, n, kept), n2 / 2, n2};
   out.value = root(&p);
   out.no_root = isnan(out.value);
   if (!out.no_root) out.error = standard_error(log_mu, n, n2 / 2, n2, out.value);

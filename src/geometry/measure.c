@@ -81,7 +81,7 @@ void tg_measurer_destroy(tg_measurer **measurer) {
 
 double tg_measurer_bytes(const tg_row_shape *shape, int d) {
   const double n = shape->n_tokens, ld = tg_cloud_stride(d), k = shape->k > 2 ? shape->k : 2;
-  return 4.0 * n * ld + 8.0 * n * n + 8.0 * n * k + n * (8.0 * MAX_RANKS + 8.0 * 5 + 40.0);
+  return 4.0 * n * ld + 8.0 * n * (n + 24.0) + 8.0 * n * k + n * (8.0 * MAX_RANKS + 8.0 * 5 + 40.0);
 }
 
 void tg_measure_restart(tg_measurer *m) { m->before.n = m->now.n = 0; }

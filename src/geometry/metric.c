@@ -1,8 +1,10 @@
 #include "geometry/measure.h"
 
 #include "base/memory.h"
+#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* LAPACK, in OpenBLAS: P^T A P = U^T U with complete pivoting, column-major. */
 void dpstrf_(const char *uplo, const int *n, double *a, const int *lda, int *piv, int *rank, const double *tol,
@@ -27,14 +29,18 @@ static tg_status check_matrix(const double *a, int d, double *largest) {
   return TG_OK;
 }
 
-/* What the factor leaves of the diagonal must be rounding. */
-static tg_status check_factor(const double *matrix, const tg_metric *m, double largest) {
-  for (ptrdiff_t t = 0; t < m->d; t++) {
-    double rest = matrix[t * m->d + t];
-    for (ptrdiff_t r = 0; r < m->rank; r++) rest -= m->factor[r * m->d + t] * m->factor[r * m->d + t];
-    TG_CHECK(fabs(rest) <= 1e-8 * largest, TG_EDATA,
-             "logit_metric is not positive semidefinite: %.3g of its diagonal is left at %td, expected W^T W", rest, t);
-  }
+/* A factor of full rank is proof. Else what it leaves of the matrix must be rounding. rest [d][d]: the matrix, overwritten. */
+static tg_status check_factor(double *rest, const tg_metric *m, double largest) {
+  const ptrdiff_t d = m->d;
+  if (m->rank == m->d) return TG_OK;
+  if (m->rank > 0)
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, m->d, m->rank, -1.0, m->factor, m->d, 1.0, rest, m->d);
+  for (ptrdiff_t i = 0; i < d; i++)
+    for (ptrdiff_t j = 0; j <= i; j++)
+      TG_CHECK(
+          fabs(rest[i * d + j]) <= 1e-8 * largest, TG_EDATA,
+          "logit_metric is not positive semidefinite: its Cholesky factor leaves %.3g at [%td][%td], expected W^T W",
+          rest[i * d + j], i, j);
   return TG_OK;
 }
 
@@ -50,7 +56,7 @@ tg_status tg_metric_create(const double *matrix, int d, tg_metric **out) {
   if (st == TG_OK) st = TG_ALLOC(2 * (size_t)d, &work);
   if (st == TG_OK) st = TG_ALLOC(d, &piv);
   if (st == TG_OK) {
-    for (ptrdiff_t t = 0; t < (ptrdiff_t)d * d; t++) a[t] = matrix[t];
+    memcpy(a, matrix, (size_t)d * (size_t)d * sizeof *a);
     m->d = d;
     dpstrf_("U", &d, a, &d, piv, &m->rank, &automatic, work, &info, 1);
     if (info < 0) st = tg_fail(TG_EINTERNAL, TG_HERE, "dpstrf: argument %d", -info);
@@ -58,7 +64,8 @@ tg_status tg_metric_create(const double *matrix, int d, tg_metric **out) {
   if (st == TG_OK) st = TG_ALLOC((size_t)m->rank * (size_t)d, &m->factor);
   if (st == TG_OK) {
     unpack(a, piv, d, m->rank, m->factor);
-    st = check_factor(matrix, m, largest);
+    memcpy(a, matrix, (size_t)d * (size_t)d * sizeof *a);
+    st = check_factor(a, m, largest);
   }
   free(a);
   free(work);

@@ -5,6 +5,7 @@
 #include "base/clones.h"
 #include "base/memory.h"
 #include "base/timer.h"
+#include "geometry/collect.h"
 #include "geometry/distance.h"
 #include <float.h>
 #include <math.h>
@@ -34,7 +35,7 @@ typedef struct {
 
 struct tg_neighbors_scratch {
   int capacity; /* columns */
-  float *norm2, *g, *v, *near_v;
+  float *norm2, *g, *v, *low, *near_v;
   int32_t *near_j, *places;
   row_plan *plan;  /* [PANEL] */
   window *windows; /* [PANEL][n_ranks] */
@@ -67,10 +68,11 @@ static void free_columns(tg_neighbors_scratch *s) {
   free(s->norm2);
   free(s->g);
   free(s->v);
+  free(s->low);
   free(s->near_v);
   free(s->near_j);
   free(s->places);
-  s->norm2 = s->g = s->v = s->near_v = NULL;
+  s->norm2 = s->g = s->v = s->low = s->near_v = NULL;
   s->near_j = s->places = NULL;
   s->capacity = 0;
 }
@@ -100,6 +102,7 @@ static tg_status reserve_columns(tg_neighbors_scratch *s, int m, int n_ranks) {
   tg_status st = TG_ALLOC(m, &s->norm2);
   if (st == TG_OK) st = TG_ALLOC(m, &s->g);
   if (st == TG_OK) st = TG_ALLOC(m, &s->v);
+  if (st == TG_OK) st = TG_ALLOC(m, &s->low);
   if (st == TG_OK) st = TG_ALLOC(m, &s->near_v);
   if (st == TG_OK) st = TG_ALLOC(m, &s->near_j);
   if (st == TG_OK) st = TG_ALLOC(m, &s->places);
@@ -121,9 +124,13 @@ static tg_status grow(void **array, size_t item, size_t used, size_t more, size_
 
 /* ---- passes over one row, vectorised by the compiler ---- */
 
-/* v_j = |y_j|^2 - 2 y_i.y_j: the squared distance less the row's constant |y_i|^2. */
-TG_CLONES static void row_values(const float *restrict g, const float *restrict norm2, int m, float *restrict v) {
-  for (int j = 0; j < m; j++) v[j] = norm2[j] - 2.0f * g[j];
+/* v_j = |y_j|^2 - 2 y_i.y_j: the squared distance less the row's constant |y_i|^2; low_j: less the column's error too. */
+TG_CLONES static void row_values(const float *restrict g, const float *restrict norm2, float bound, int m,
+                                 float *restrict v, float *restrict low) {
+  for (int j = 0; j < m; j++) {
+    v[j] = norm2[j] - 2.0f * g[j];
+    low[j] = v[j] - bound * norm2[j];
+  }
 }
 
 TG_CLONES static void gather(const float *restrict g, const int32_t *restrict tokens, int m, float *restrict out) {
@@ -177,29 +184,6 @@ TG_CLONES static float largest_norm_up_to(const float *restrict v, const float *
   return norm;
 }
 
-/* Columns whose lower bound v_j - bound |y_j|^2 does not exceed t, in order. */
-TG_CLONES static int collect_near(const float *restrict v, const float *restrict norm2, float bound, int m, float t,
-                                  float *restrict near_v, int32_t *restrict near_j) {
-  int count = 0;
-  for (int j = 0; j < m; j++) {
-    near_v[count] = v[j];
-    near_j[count] = j;
-    count += v[j] - bound * norm2[j] <= t;
-  }
-  return count;
-}
-
-/* Places a of v with first <= v_a <= last, in order. */
-TG_CLONES static int collect_between(const float *restrict v, int m, float first, float last,
-                                     int32_t *restrict places) {
-  int count = 0;
-  for (int a = 0; a < m; a++) {
-    places[count] = a;
-    count += (v[a] >= first) & (v[a] <= last);
-  }
-  return count;
-}
-
 /* A bracket of the k-th smallest of v: fewer than k values are <= *below, at least k are <= the answer. It is closed until
  * it holds at most `slack` values more than needed, or no float lies inside. */
 static float kth_bracket(const float *v, int m, int k, int slack, float low, float high, float *below) {
@@ -237,17 +221,28 @@ static int by_proposal(const void *a, const void *b) {
   return (x->j > y->j) - (x->j < y->j);
 }
 
-static void sort_entries(entry *e, int count) {
+/* Where each of a few values stands among them: counting needs no branches and runs in whole vectors. */
+TG_CLONES static void places_in_order(const float *restrict v, int count, int32_t *restrict place) {
+  for (int a = 0; a < count; a++) {
+    int before = 0;
+    for (int b = 0; b < a; b++) before += v[b] <= v[a];
+    for (int b = a + 1; b < count; b++) before += v[b] < v[a];
+    place[a] = before;
+  }
+}
+
+/* The candidates at s->places, by ascending proposal, ties by column (as they come). */
+static void order_entries(tg_neighbors_scratch *s, int count, entry *list) {
   if (count > SMALL) {
-    qsort(e, (size_t)count, sizeof *e, by_proposal);
+    for (int a = 0; a < count; a++) list[a] = (entry){s->near_v[s->places[a]], s->near_j[s->places[a]], -1, 0};
+    qsort(list, (size_t)count, sizeof *list, by_proposal);
     return;
   }
-  for (int a = 1; a < count; a++) {
-    const entry moved = e[a];
-    int b = a;
-    for (; b > 0 && (e[b - 1].v > moved.v || (e[b - 1].v == moved.v && e[b - 1].j > moved.j)); b--) e[b] = e[b - 1];
-    e[b] = moved;
-  }
+  float v[SMALL] = {0};
+  int32_t place[SMALL];
+  for (int a = 0; a < count; a++) v[a] = s->near_v[s->places[a]];
+  places_in_order(v, count, place);
+  for (int a = 0; a < count; a++) list[place[a]] = (entry){v[a], s->near_j[s->places[a]], -1, 0};
 }
 
 /* Entries that need float64: those in a group that the bound leaves open and that reaches into the list, and those at a
@@ -273,9 +268,8 @@ static tg_status propose_list(const search *w, int32_t i, const float *near_v, i
   const float limit = nextafterf((float)((double)t + 2.0 * e), INFINITY);
   TG_TRY(grow((void **)&s->entries, sizeof *s->entries, s->n_entries, (size_t)n_near, &s->entries_capacity));
   entry *list = s->entries + s->n_entries;
-  const int count = collect_between(near_v, n_near, -INFINITY, limit, s->places);
-  for (int a = 0; a < count; a++) list[a] = (entry){near_v[s->places[a]], s->near_j[s->places[a]], -1, 0};
-  sort_entries(list, count);
+  const int count = tg_collect(near_v, n_near, -INFINITY, limit, s->places);
+  order_entries(s, count, list);
   for (int a = 1; a < count; a++) list[a].open = (double)list[a].v - (double)list[a - 1].v <= 2.0 * e;
   *plan = (row_plan){s->n_entries, count};
   s->n_entries += (size_t)count;
@@ -291,11 +285,23 @@ static tg_status propose_rank(const search *w, int32_t i, int rank, const float 
   const float t = kth_bracket(near_v, n_near, rank, 0, low, high, &below);
   const float first = nextafterf((float)((double)below - 2.0 * e), -INFINITY);
   const float last = nextafterf((float)((double)t + 2.0 * e), INFINITY);
-  *out =
-      (window){s->n_pairs, count_below(near_v, n_near, first), collect_between(near_v, n_near, first, last, s->places)};
+  *out = (window){s->n_pairs, count_below(near_v, n_near, first), tg_collect(near_v, n_near, first, last, s->places)};
   TG_TRY(grow((void **)&s->pairs, sizeof *s->pairs, s->n_pairs, (size_t)out->count, &s->pairs_capacity));
   for (int a = 0; a < out->count; a++) s->pairs[s->n_pairs++] = (tg_pair){i, token_of(w, s->near_j[s->places[a]]), 0.0};
   return TG_OK;
+}
+
+/* The values of the candidates, the largest of them, and the largest norm among them. */
+TG_CLONES static float gather_near(const float *restrict v, const float *restrict norm2, const int32_t *restrict near_j,
+                                   int n_near, float *restrict near_v, float *high) {
+  float norm = 0.0f, most = -INFINITY;
+  for (int a = 0; a < n_near; a++) {
+    near_v[a] = v[near_j[a]];
+    most = near_v[a] > most ? near_v[a] : most;
+    norm = norm2[near_j[a]] > norm ? norm2[near_j[a]] : norm;
+  }
+  *high = most;
+  return norm;
 }
 
 /* Candidates of one row: every column that can be among the `k_max` nearest, and the row's common error e.
@@ -308,29 +314,22 @@ static int candidates(const search *w, int row, int k_max, float *low, float *hi
   tg_neighbors_scratch *s = w->s;
   const int m = w->query->m;
   const int32_t i = token_of(w, row);
-  const float *g = gram->g + (ptrdiff_t)i * gram->n, *norm2 = gram->norm2;
+  const float *g = gram->g + (ptrdiff_t)i * gram->gld, *norm2 = gram->norm2;
   if (w->query->tokens) {
     gather(g, w->query->tokens, m, s->g);
     g = s->g;
     norm2 = s->norm2;
   }
-  row_values(g, norm2, m, s->v);
+  row_values(g, norm2, gram->bound, m, s->v, s->low);
   s->v[row] = s->v[row == 0 ? m - 1 : 0]; /* self left out */
   range_of(s->v, m, low, high);
-  s->v[row] = INFINITY;
+  s->v[row] = s->low[row] = INFINITY;
   float below;
   const float t = kth_bracket(s->v, m, k_max, k_max / 16 + 4, *low, *high, &below);
   const double own = (double)gram->bound * gram->norm2[i] + gram->tiny, margin = 1.001;
   const double e0 = (own + (double)gram->bound * largest_norm_up_to(s->v, norm2, m, t)) * margin;
-  const float limit = nextafterf((float)((double)t + e0), INFINITY);
-  const int n_near = collect_near(s->v, norm2, gram->bound, m, limit, s->near_v, s->near_j);
-  float largest = 0.0f;
-  *high = s->near_v[0];
-  for (int a = 0; a < n_near; a++) {
-    const float norm = norm2[s->near_j[a]];
-    largest = norm > largest ? norm : largest;
-    *high = s->near_v[a] > *high ? s->near_v[a] : *high;
-  }
+  const int n_near = tg_collect(s->low, m, -INFINITY, nextafterf((float)((double)t + e0), INFINITY), s->near_j);
+  const float largest = gather_near(s->v, norm2, s->near_j, n_near, s->near_v, high);
   *e = (own + (double)gram->bound * largest) * margin;
   return n_near;
 }

@@ -94,19 +94,17 @@ tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layo
   tg_results *r = NULL;
   *out = NULL;
   tg_status st = TG_ALLOC(1, &r);
+  if (st == TG_OK) st = TG_ALLOC(layout->n_models, &r->models);
   if (st == TG_OK) {
     r->comm = comm;
     r->path = tg_copy_string(path);
     r->layout = layout;
     r->file = -1;
-    st = TG_ALLOC(layout->n_models, &r->models);
   }
-  st = tg_comm_agree(comm, st); /* before the collective open */
-  if (st == TG_OK) st = tg_comm_agree(comm, open_all(r));
-  if (st == TG_OK)
-    *out = r;
-  else if (r && r->file < 0)
-    tg_results_close(&r);
+  TG_TRY(tg_comm_agree(comm, st)); /* before the collective open */
+  st = tg_comm_agree(comm, open_all(r));
+  if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
+  *out = r;
   return st;
 }
 
@@ -244,12 +242,12 @@ tg_status tg_results_write_prompt(tg_results *results, int model, int64_t p, int
   return write_beside(results, model, TG_FIELD_TOKEN_IDS, p, s, token_ids);
 }
 
-tg_status tg_results_read_status(tg_results *results, int model, int32_t *status) {
+tg_status tg_results_read_clouds(tg_results *results, int model, int field, int32_t *values) {
   const tg_results_model *m = &results->layout->models[model];
   const hsize_t start[3] = {0}, count[3] = {(hsize_t)m->n_prompts, (hsize_t)m->n_levels, (hsize_t)m->n_layers};
-  TG_CHECK(
-      move_block(results->models[model].fields[TG_FIELD_STATUS], 3, start, count, H5T_NATIVE_INT32, status, NULL) >= 0,
-      TG_EIO, "%s: status of %s cannot be read (%s)", results->path, m->name, tg_h5_reason());
+  TG_CHECK(move_block(results->models[model].fields[field], 3, start, count, H5T_NATIVE_INT32, values, NULL) >= 0,
+           TG_EIO, "%s: /models/%s/%s cannot be read (%s)", results->path, m->name, tg_fields[field].path,
+           tg_h5_reason());
   return TG_OK;
 }
 

@@ -57,7 +57,8 @@ tg_status tg_results_read_provenance(const char *path, const char *name, char **
 
 typedef struct tg_results tg_results;
 
-/** Collective. Opens an existing file for writing by all ranks. out: caller closes. errors TG_EIO, agreed on */
+/** Collective. Opens an existing file for writing by all ranks. out: caller closes.
+ *  errors  TG_EINTERNAL without memory, agreed on; where some rank cannot open the file all ranks end with MPI_Abort */
 tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out);
 
 /** Collective. errors TG_EIO, agreed on. Safe on NULL, leaves NULL. */
@@ -76,8 +77,8 @@ tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s
 tg_status tg_results_write_prompt(tg_results *results, int model, int64_t p, int s, double loss, double entropy,
                                   const int32_t *token_ids, const tg_row *last);
 
-/** status of all clouds of a model, [n_prompts][n_levels][n_layers]. */
-tg_status tg_results_read_status(tg_results *results, int model, int32_t *status);
+/** status or reason (TG_FIELD_STATUS, TG_FIELD_REASON) of all clouds of a model, [n_prompts][n_levels][n_layers]. */
+tg_status tg_results_read_clouds(tg_results *results, int model, int field, int32_t *values);
 
 /** All prompts of a field at one level, [n_prompts][the axes after shuffle], as float64. */
 tg_status tg_results_read_level(tg_results *results, int model, int field, int s, double *values);

@@ -71,12 +71,13 @@ def main():
         points += [f"{v:.10f}".rstrip("0").rstrip(".") if v else "0" for v in x.ravel()]
         for step, (value, error, radius) in enumerate(table):
             ones, left_out = effects(nearest, 2 ** (step + 1))
-            rows.append(f"    {{{float(value).hex()}, {float(error).hex()}, {float(radius).hex()}, {ones}, {left_out}}},")
+            numbers = ", ".join(float(v).hex() for v in (value, error, radius))
+            rows.append(f"    {{{numbers}, {ones}, {left_out}}},")
     print(f"/* Made by make_gride.py with DADApy 0.3.4, NumPy {np.__version__}, Python {platform.python_version()}.")
     print(" * Do not edit; the types are in tests/unit/test_gride.c. */\n\n/* clang-format off */")
     print("static const double frozen_points[] = {")
-    for start in range(0, len(points), 10):
-        print("    " + ", ".join(points[start : start + 10]) + ",")
+    for start in range(0, len(points), 8):
+        print("    " + ", ".join(points[start : start + 8]) + ",")
     print("};\n\n/* value, error, radius; points with mu = 1; points that the filter leaves out */")
     print("static const frozen_scale frozen_scales[] = {", *rows, "};", sep="\n")
     print("\n/* name, points, coordinates, place of the first coordinate; scales 2, 4, .., place of the first */")

@@ -1,0 +1,218 @@
+/* Every ticket goes to one rank, and nobody waits for long. Every check is made on all ranks before CUnit sees it. */
+#include "../oracle/suite.h"
+#include "base/timer.h"
+#include "parallel/handout.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { MAX_TICKETS = 600 };
+
+static int rank, ranks;
+
+/* Whether something holds on all ranks; names those where it does not. */
+static bool on_all(bool mine, int line) {
+  int all = mine;
+  MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
+  if (!mine) fprintf(stderr, "rank %d of %d: line %d does not hold\n", rank, ranks, line);
+  return all;
+}
+#define ASSERT_ON_ALL(condition) CU_ASSERT(on_all(condition, __LINE__))
+
+/* What a rank got from one hand-out. */
+typedef struct {
+  int64_t n, tickets[MAX_TICKETS];
+  int64_t done, given; /* on rank 0: what the hand-out says */
+  bool went_on;        /* something came after the first -1 */
+  double seconds;
+} harvest;
+
+/* Works for a while: rank 0 answers the others meanwhile. */
+static void work(tg_handout *handout, double seconds) {
+  for (const double end = tg_seconds() + seconds; tg_seconds() < end; nanosleep(&(struct timespec){0, 500000}, NULL))
+    tg_handout_poll(handout);
+}
+
+/* All ranks take what they get. A ticket is ticket % 7 + 1 units of work.
+ * seconds     that a ticket takes this rank
+ * stop_after  rank 0 stops after so many tickets of its own; -1: never */
+static harvest take_all(int64_t n_tickets, double seconds, int stop_after) {
+  harvest h = {0};
+  tg_handout *handout = NULL;
+  MPI_Barrier(MPI_COMM_WORLD);
+  const double start = tg_seconds();
+  ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, n_tickets, &handout) == TG_OK);
+  int64_t units = 0;
+  if (rank == 0 && stop_after == 0) tg_handout_stop(handout);
+  for (int64_t ticket; (ticket = tg_handout_next(handout, units)) >= 0 && h.n < MAX_TICKETS;) {
+    h.tickets[h.n++] = ticket;
+    units = ticket % 7 + 1;
+    if (seconds > 0.0) work(handout, seconds);
+    if (rank == 0 && stop_after == h.n) tg_handout_stop(handout);
+  }
+  for (int a = 0; a < 3; a++) h.went_on = h.went_on || tg_handout_next(handout, 0) != -1;
+  tg_handout_finish(handout, (tg_tick){NULL, NULL});
+  h.done = tg_handout_done(handout);
+  h.given = tg_handout_given(handout);
+  MPI_Barrier(MPI_COMM_WORLD);
+  h.seconds = tg_seconds() - start;
+  tg_handout_destroy(&handout);
+  ASSERT_ON_ALL(handout == NULL);
+  return h;
+}
+
+/* Whether tickets 0..n-1 were given out once each over all ranks, to each rank in ascending order. Collective. */
+static bool once_each(const harvest *h, int64_t n) {
+  static int times[MAX_TICKETS];
+  bool good = !h->went_on;
+  memset(times, 0, sizeof times);
+  for (int64_t a = 0; a < h->n; a++) {
+    good = good && h->tickets[a] >= 0 && h->tickets[a] < n && (a == 0 || h->tickets[a] > h->tickets[a - 1]);
+    if (good) times[h->tickets[a]]++;
+  }
+  MPI_Allreduce(MPI_IN_PLACE, times, MAX_TICKETS, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+  for (int64_t a = 0; a < n; a++) good = good && times[a] == 1;
+  return good;
+}
+
+static int64_t units_up_to(int64_t n) {
+  int64_t sum = 0;
+  for (int64_t a = 0; a < n; a++) sum += a % 7 + 1;
+  return sum;
+}
+
+/* Oracle: counting. Zero tickets, fewer than ranks, and many; at full speed, when every rank asks at once. */
+static void every_ticket_is_given_once(void) {
+  static const int numbers[] = {0, 1, 2, 3, 4, 5, 7, 9, 10, 11, 50, MAX_TICKETS};
+  for (size_t a = 0; a < sizeof numbers / sizeof *numbers; a++) {
+    const harvest h = take_all(numbers[a], 0.0, -1);
+    ASSERT_ON_ALL(once_each(&h, numbers[a]));
+    ASSERT_ON_ALL(rank > 0 || h.given == numbers[a]);
+    ASSERT_ON_ALL(rank > 0 || h.done == units_up_to(numbers[a]));
+    ASSERT_ON_ALL(ranks > 1 || h.n == numbers[a]); /* with the ascending order of once_each: 0, 1, 2, .. on one rank */
+  }
+}
+
+/* Oracle: counting, while ranks take 0, 1, 2, .. ms for a ticket. */
+static void ranks_of_different_speed_share_the_tickets(void) {
+  const harvest h = take_all(40 * ranks, 0.001 * rank, -1);
+  ASSERT_ON_ALL(once_each(&h, 40 * ranks));
+  ASSERT_ON_ALL(rank > 0 || h.done == units_up_to(40 * ranks));
+}
+
+/* Oracle: counting. What was given before the stop is worked off by whoever has it, and nothing else. */
+static void after_a_stop_nothing_is_given(void) {
+  for (int stop_after = 0; stop_after <= 4; stop_after += 2)
+    for (int huge = 0; huge < 2; huge++) {
+      harvest h = take_all(huge ? INT64_MAX : MAX_TICKETS, 0.002, stop_after);
+      ASSERT_ON_ALL(rank > 0 || h.given < MAX_TICKETS);
+      ASSERT_ON_ALL(rank > 0 || h.n == stop_after);
+      ASSERT_ON_ALL(rank > 0 || h.done == units_up_to(h.given));
+      MPI_Bcast(&h.given, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
+      ASSERT_ON_ALL(once_each(&h, h.given));
+    }
+}
+
+/* Oracle: the same by a hand-out for everybody else. The last rank sleeps 0.6 s over a ticket, the others 20 ms; from the
+ * start there are fewer tickets left than are given ahead, so the sleeper has only the one it sleeps over. With a second
+ * one the run would last 1.2 s. */
+static void a_sleeper_keeps_no_ticket_near_the_end(void) {
+  if (ranks == 1) return;
+  const bool sleeps = rank == ranks - 1;
+  const harvest h = take_all(2 * ranks - 1, sleeps ? 0.6 : 0.02, -1);
+  ASSERT_ON_ALL(once_each(&h, 2 * ranks - 1));
+  ASSERT_ON_ALL(!sleeps || h.n <= 1);
+  ASSERT_ON_ALL(h.seconds < 1.1);
+}
+
+/* Oracle: a static cut would give the sleeper 20 tickets of 0.2 s, 4 s. It gets the one it sleeps over and the one given
+ * ahead (a third if the others are held up by the machine). */
+static void a_slow_rank_gets_fewer_tickets(void) {
+  if (ranks == 1) return;
+  const bool sleeps = rank == ranks - 1;
+  const harvest h = take_all(20 * ranks, sleeps ? 0.2 : 0.002, -1);
+  ASSERT_ON_ALL(once_each(&h, 20 * ranks));
+  ASSERT_ON_ALL(!sleeps || h.n <= 3);
+  ASSERT_ON_ALL(h.seconds < 1.5);
+}
+
+/* Oracle: the answer cannot come any more. Rank 0 answers while the ranks work and then no more, so
+ * that what tg_handout_ready asks for must have arrived already. */
+static void the_next_ticket_is_there_when_it_is_asked_for(void) {
+  tg_handout *handout = NULL;
+  ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, 100 * ranks, &handout) == TG_OK);
+  MPI_Barrier(MPI_COMM_WORLD); /* rank 0 has not answered anything */
+  ASSERT_ON_ALL(tg_handout_ready(handout) == (rank == 0));
+  for (int phase = 0; phase < 2; phase++) { /* the ticket asked for when idle, then the one given ahead */
+    work(handout, 0.1);
+    MPI_Barrier(MPI_COMM_WORLD);
+    const bool ready = on_all(tg_handout_ready(handout), __LINE__);
+    CU_ASSERT(ready);
+    if (ready) ASSERT_ON_ALL(tg_handout_next(handout, 0) >= 0);
+  }
+  tg_handout_stop(handout);
+  while (tg_handout_next(handout, 0) >= 0) continue;
+  tg_handout_finish(handout, (tg_tick){NULL, NULL});
+  ASSERT_ON_ALL(tg_handout_ready(handout)); /* -1 is known */
+  tg_handout_destroy(&handout);
+  tg_handout_destroy(&handout); /* safe on NULL */
+}
+
+static void count_call(void *calls) { ++*(int *)calls; }
+
+/* Oracle: counting. The last rank comes for its -1 late: rank 0 waits for it and calls back about every 0.2 ms. */
+static void rank_0_calls_back_while_it_waits_for_the_others(void) {
+  tg_handout *handout = NULL;
+  int calls = 0;
+  ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, ranks, &handout) == TG_OK);
+  const double start = tg_seconds();
+  while (tg_handout_next(handout, 0) >= 0)
+    if (rank > 0 && rank == ranks - 1) work(handout, 0.2);
+  tg_handout_finish(handout, (tg_tick){count_call, &calls});
+  const double waited = tg_seconds() - start;
+  ASSERT_ON_ALL(waited < 2.0);
+  /* a rank that is served late may get no ticket, and then it does not sleep */
+  ASSERT_ON_ALL(rank > 0 || ranks == 1 || waited < 0.2 || calls >= 5);
+  ASSERT_ON_ALL((rank == 0 && ranks > 1) || calls == 0);
+  tg_handout_destroy(&handout);
+}
+
+/* Oracle: counting. Nothing of a hand-out is left for the next one. (Between them a barrier: a question does not say which
+ * hand-out it belongs to.) */
+static void handouts_in_a_row_do_not_mix(void) {
+  int64_t counts[20] = {0};
+  for (int a = 0; a < 20; a++) {
+    tg_handout *handout = NULL;
+    if (tg_handout_create(MPI_COMM_WORLD, 3 * ranks, &handout) != TG_OK) continue;
+    while (tg_handout_next(handout, 0) >= 0) counts[a]++;
+    tg_handout_finish(handout, (tg_tick){NULL, NULL});
+    tg_handout_destroy(&handout);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  MPI_Allreduce(MPI_IN_PLACE, counts, 20, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+  for (int a = 0; a < 20; a++) ASSERT_ON_ALL(counts[a] == 3 * ranks);
+}
+
+int main(int argc, char **argv) {
+  MPI_Init(&argc, &argv);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  CU_TestInfo tests[] = {
+      {"every ticket is given once", every_ticket_is_given_once},
+      {"ranks of different speed share the tickets", ranks_of_different_speed_share_the_tickets},
+      {"after a stop nothing is given", after_a_stop_nothing_is_given},
+      {"a sleeper keeps no ticket near the end", a_sleeper_keeps_no_ticket_near_the_end},
+      {"a slow rank gets fewer tickets", a_slow_rank_gets_fewer_tickets},
+      {"the next ticket is there when it is asked for", the_next_ticket_is_there_when_it_is_asked_for},
+      {"rank 0 calls back while it waits", rank_0_calls_back_while_it_waits_for_the_others},
+      {"hand-outs in a row do not mix", handouts_in_a_row_do_not_mix},
+      CU_TEST_INFO_NULL};
+  if (rank > 0 && !freopen("/dev/null", "w", stdout))
+    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE); /* one report is enough */
+  int failed = suite_run("handout", tests);
+  MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+  MPI_Finalize();
+  return failed;
+}

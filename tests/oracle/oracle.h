@@ -1,0 +1,119 @@
+/* The definitions in plain loops, and clouds whose geometry is known or hard. For tests only: slow, simple, and sharing
+ * no code with src/geometry but the struct of a cloud. Symbols as in geometry/cloud.h. */
+#ifndef TG_ORACLE_H
+#define TG_ORACLE_H
+
+#include "geometry/cloud.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* At least 113 bits of mantissa: the sums of this project's tests have no rounding that could matter in it. */
+#ifdef __SIZEOF_FLOAT128__
+__extension__ typedef __float128 oracle_quad;
+#else
+typedef long double oracle_quad;
+#endif
+
+/* ---- numbers that look random: splitmix64 (Steele, Lea, Flood 2014) ---- */
+
+typedef struct {
+  uint64_t state;
+} oracle_random;
+
+uint64_t oracle_bits(oracle_random *r);
+double oracle_uniform(oracle_random *r);   /* [0, 1) */
+double oracle_normal(oracle_random *r);    /* Box and Muller */
+int oracle_below(oracle_random *r, int n); /* 0..n-1 */
+float oracle_bfloat16(double x);           /* nearest bfloat16 of the nearest float32, ties to even */
+void oracle_permutation(oracle_random *r, int n, int32_t *out);
+
+/* ---- clouds ---- */
+
+typedef enum {
+  ORACLE_GAUSSIAN,  /* independent standard normal coordinates */
+  ORACLE_LINEAR,    /* uniform in at most 3 dimensions, mapped linearly into d */
+  ORACLE_OFFSET,    /* 2000 added to three coordinates of all, neighbors about 16 apart: cosines near 1 */
+  ORACLE_CLUSTERS,  /* +2000 or -2000 there: the Gram matrix cancels, neighbors about 16 apart */
+  ORACLE_REPEATED,  /* about a third as many vectors as tokens */
+  ORACLE_MASSIVE,   /* one token 20000 times as long as the others */
+  ORACLE_NEAR_TIES, /* squared distances that are integers plus about 2^-54: float64 sums cannot order them */
+  ORACLE_SIMPLEX,   /* orthogonal unit vectors, the next d tokens twice as long, ... */
+  ORACLE_GRID,      /* integer grid in at most 3 coordinates */
+  ORACLE_DENORMAL,  /* multiples of 2^-149 up to 50 of them */
+  ORACLE_LARGEST,   /* bfloat16 values up to 3.38e38 */
+  ORACLE_EQUAL,     /* all tokens are one vector */
+  ORACLE_BFLOAT16,  /* Gaussian rounded to bfloat16, coordinates of unequal spread */
+  ORACLE_ZEROS,     /* every third token is the zero vector */
+  ORACLE_SPREAD,    /* 1 in the first coordinate, 1e-20 in the others: products underflow in float32 */
+  ORACLE_N_KINDS
+} oracle_kind;
+
+extern const char *const oracle_kind_names[ORACLE_N_KINDS];
+
+/** A cloud of a kind; the same numbers for the same arguments. Ends the program without memory. Caller destroys. */
+tg_cloud oracle_cloud(oracle_kind kind, int n, int d, uint64_t seed);
+/** A cloud of zeros, to be filled through the pointer. */
+tg_cloud oracle_cloud_zeros(int n, int d, float **x);
+/** Token a of the new cloud is token `order[a]` of the old, a < n. */
+tg_cloud oracle_cloud_reordered(const tg_cloud *c, const int32_t *order, int n);
+/** The same values in float64. */
+tg_cloud64 oracle_cloud64(const tg_cloud *c);
+void oracle_cloud_destroy(tg_cloud *c);
+void oracle_cloud64_destroy(tg_cloud64 *c);
+/** malloc that ends the program without memory. */
+void *oracle_memory(double count, double size);
+
+/* ---- definitions ---- */
+
+/** sum_t (x_it - x_jt)^2, t ascending: relative error below (d + 2) 2^-53. */
+double oracle_d2(const tg_cloud *c, int i, int j);
+/** The same with 113 bits. */
+oracle_quad oracle_d2_quad(const tg_cloud *c, int i, int j);
+oracle_quad oracle_d2_quad64(const tg_cloud64 *c, int i, int j);
+
+/* A squared distance as an integer multiple of 2^-298, in digits of 32 bits, the lowest first: no rounding at all. */
+enum { ORACLE_DIGITS = 20 };
+typedef struct {
+  int64_t digit[ORACLE_DIGITS];
+} oracle_integer;
+oracle_integer oracle_d2_exact(const tg_cloud *c, int i, int j);
+int oracle_compare(const oracle_integer *a, const oracle_integer *b); /* -1, 0, 1 */
+double oracle_gap(const oracle_integer *a, const oracle_integer *b);  /* |a - b| / b, 0 for a = b */
+
+/** The other tokens of row `row` of `tokens` [m] (NULL: all) by exact distance, ties by lower index.
+ *  order, d2  [m - 1] out
+ *  Float64 sums are sorted; those nearer to each other than twice their error are ordered by exact integers. */
+void oracle_order(const tg_cloud *c, const int32_t *tokens, int m, int row, int32_t *order, double *d2);
+/** Lists of all tokens: index [n][k], d2 [n][k]. */
+void oracle_lists(const tg_cloud *c, int k, int32_t *index, double *d2);
+
+/** First of every kind of token, all pairs compared; returns their number. */
+int oracle_distinct(const tg_cloud *c, int32_t *first);
+
+/** chi_1..chi_k and the reciprocity of neighbor lists, sets compared element by element for each k. */
+void oracle_overlap(const int32_t *a, const int32_t *b, int n, int stride, int k, double *value);
+void oracle_reciprocity(const int32_t *index, int n, int stride, int k, double *value);
+
+typedef struct {
+  double mean, std, mean_offdiagonal;
+  int n_zero;
+} oracle_cosines;
+/** From x_i.x_j / (|x_i| |x_j|) of all pairs in long double. */
+oracle_cosines oracle_cosine(const tg_cloud *c);
+
+/** Kahan's formula in long double: degrees at token i between a and b; NaN where undefined. */
+double oracle_angle(const tg_cloud *c, int i, int a, int b);
+
+typedef struct {
+  double value, error, radius;
+} oracle_grides;
+/** GRIDE's condition by bisection of [0.001, 1000] in long double, from squared distances; NaN without a root. */
+oracle_grides oracle_gride(const double *inner2, const double *outer2, int n, int n2);
+/** The same from a cloud, over the distinct tokens; NaN where n2 is too large. */
+oracle_grides oracle_cloud_gride(const tg_cloud *c, int n2);
+
+/** |a - b| <= absolute + relative |b|, or both NaN. Says what is off. */
+bool oracle_near(const char *what, double a, double b, double absolute, double relative);
+
+#endif

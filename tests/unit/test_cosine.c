@@ -1,0 +1,100 @@
+/* Cosine similarity against direct dot products in long double. */
+#include "../oracle/oracle.h"
+#include "../oracle/suite.h"
+#include "geometry/cosine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static tg_cosine cosine_of(const tg_cloud *c) {
+  tg_gram *g = NULL;
+  tg_cosine out = {NAN, NAN, NAN, -1};
+  CU_ASSERT_FATAL(tg_gram_create(c->n, c->d, &g) == TG_OK);
+  tg_gram_compute(g, c, (tg_tick){NULL, NULL});
+  CU_ASSERT(tg_cosine_compute(g, c, &out) == TG_OK);
+  tg_gram_destroy(&g);
+  return out;
+}
+
+static void check(const char *name, const tg_cloud *c) {
+  const oracle_cosines expected = oracle_cosine(c);
+  const tg_cosine got = cosine_of(c);
+  bool ok = oracle_near("mean", got.mean, expected.mean, 1e-12, 0.0);
+  ok = oracle_near("mean_offdiagonal", got.mean_offdiagonal, expected.mean_offdiagonal, 1e-12, 0.0) && ok;
+  ok = oracle_near("std", got.std, expected.std, 1e-6, 0.0) && got.n_zero == expected.n_zero && ok;
+  if (!ok) printf("[%s, n %d, d %d] ", name, c->n, c->d);
+  CU_ASSERT(ok);
+}
+
+/* Oracle: x_i.x_j / (|x_i| |x_j|) of all pairs in long double. Bounds, from cosine.h: means 1e-12 (d + n roundings of
+ * numbers up to 1: 1300 eps = 3e-13), deviation 1e-6 (a sum over a float32 matrix). */
+static void all_kinds_match_the_definition(void) {
+  const int sizes[] = {1, 2, 3, 33, 120}, widths[] = {1, 3, 32, 33, 1100};
+  for (int kind = 0; kind < ORACLE_N_KINDS; kind++)
+    for (int s = 0; s < 5; s++)
+      for (int w = 0; w < 5; w++) {
+        tg_cloud c = oracle_cloud((oracle_kind)kind, sizes[s], widths[w], (uint64_t)(s + w));
+        check(oracle_kind_names[kind], &c);
+        oracle_cloud_destroy(&c);
+      }
+}
+
+/* The same where float32 alone fails: tokens whose length is 1e-3..1e-13 of a massive token's, so that centering makes
+ * them far longer than they are and their cosines lose all digits; with zero vectors among them. */
+static void tiny_vectors_beside_a_massive_one_are_right(void) {
+  for (int step = 0; step < 12; step++) {
+    float *x;
+    tg_cloud c = oracle_cloud_zeros(90, 70, &x);
+    oracle_random r = {(uint64_t)step};
+    for (int i = 0; i < c.n; i++) {
+      const double size = i == 40 ? 3000.0 : i % 7 == 6 ? 0.0 : pow(10.0, -2 * (step % 6));
+      for (int t = 0; t < c.d; t++) x[i * c.ld + t] = (float)(size * (oracle_normal(&r) + (step > 5))) + 0.0f;
+    }
+    check("massive", &c);
+    oracle_cloud_destroy(&c);
+  }
+}
+
+/* Closed forms: orthogonal unit vectors (mean 1/n, deviation sqrt(1/n - 1/n^2)); all equal (1 and 0); v and -v (0 and
+ * 1); zero vectors alone (0 and 0). Bounds: the same. */
+static void closed_forms(void) {
+  tg_cloud simplex = oracle_cloud(ORACLE_SIMPLEX, 50, 50, 1), equal = oracle_cloud(ORACLE_EQUAL, 50, 50, 1);
+  float *x;
+  tg_cloud two = oracle_cloud_zeros(2, 50, &x);
+  tg_cosine got = cosine_of(&simplex);
+  CU_ASSERT(oracle_near("simplex", got.mean, 0.02, 1e-12, 0.0) && oracle_near("simplex", got.std, 0.14, 1e-6, 0.0));
+  CU_ASSERT(oracle_near("simplex", got.mean_offdiagonal, 0.0, 1e-12, 0.0));
+  got = cosine_of(&equal);
+  CU_ASSERT(oracle_near("equal", got.mean, 1.0, 1e-12, 0.0) && oracle_near("equal", got.std, 0.0, 1e-6, 0.0));
+  CU_ASSERT(oracle_near("equal", got.mean_offdiagonal, 1.0, 1e-12, 0.0));
+  got = cosine_of(&two);
+  CU_ASSERT(got.mean == 0.0 && got.std == 0.0 && got.mean_offdiagonal == 0.0 && got.n_zero == 2);
+  for (int t = 0; t < 50; t++) x[t] = equal.x[t], x[two.ld + t] = -equal.x[t];
+  got = cosine_of(&two);
+  CU_ASSERT(oracle_near("opposite", got.mean, 0.0, 1e-12, 0.0) && oracle_near("opposite", got.std, 1.0, 1e-6, 0.0));
+  CU_ASSERT(oracle_near("opposite", got.mean_offdiagonal, -1.0, 1e-12, 0.0) && got.n_zero == 0);
+  oracle_cloud_destroy(&simplex);
+  oracle_cloud_destroy(&equal);
+  oracle_cloud_destroy(&two);
+}
+
+/* Invariance: a power of two as unit of length changes no bit. */
+static void the_unit_does_not_matter(void) {
+  tg_cloud c = oracle_cloud(ORACLE_BFLOAT16, 60, 45, 3);
+  const tg_cosine before = cosine_of(&c);
+  float *x = (float *)(uintptr_t)c.x;
+  for (int t = 0; t < c.n * c.ld; t++) x[t] *= 0x1p-70f;
+  const tg_cosine after = cosine_of(&c);
+  CU_ASSERT(before.mean == after.mean && before.std == after.std && before.mean_offdiagonal == after.mean_offdiagonal);
+  oracle_cloud_destroy(&c);
+}
+
+int main(void) {
+  CU_TestInfo tests[] = {{"all kinds match the definition", all_kinds_match_the_definition},
+                         {"tiny vectors beside a massive one are right", tiny_vectors_beside_a_massive_one_are_right},
+                         {"closed forms", closed_forms},
+                         {"the unit does not matter", the_unit_does_not_matter},
+                         CU_TEST_INFO_NULL};
+  return suite_run("cosine", tests);
+}

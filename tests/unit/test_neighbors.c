@@ -1,0 +1,291 @@
+/* Neighbor lists and distances at ranks: equal to exact arithmetic's on easy and on adversarial clouds; the bound that
+ * they rest on. */
+#include "../oracle/oracle.h"
+#include "../oracle/suite.h"
+#include "geometry/neighbors.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const tg_tick no_tick = {NULL, NULL};
+
+static void count_tick(void *context) { ++*(int *)context; }
+
+/* What a search answered, beside the oracle's answer. */
+typedef struct {
+  int32_t *index;
+  double *d2;
+} answer;
+
+static answer create_answer(const tg_neighbors_query *q) {
+  return (answer){oracle_memory((double)q->m * (q->k + 1), sizeof(int32_t)),
+                  oracle_memory((double)q->m * (q->n_ranks + 1), sizeof(double))};
+}
+
+static void destroy_answer(answer *a) {
+  free(a->index);
+  free(a->d2);
+}
+
+/* Another order is as right where double-double cannot tell: distances within its error, tokens each once. */
+static bool double2_allows(const tg_cloud *c, int i, const int32_t *list, const int32_t *order, int k) {
+  const double bound = (4.0 * c->d + 16.0) * 0x1p-106;
+  for (int q = 0; q < k; q++) {
+    const oracle_integer got = oracle_d2_exact(c, i, list[q]), expected = oracle_d2_exact(c, i, order[q]);
+    if (list[q] == i || oracle_gap(&got, &expected) > bound) return false;
+    for (int p = 0; p < q; p++)
+      if (list[p] == list[q]) return false;
+  }
+  return true;
+}
+
+static bool row_matches(const tg_cloud *c, const tg_neighbors_query *q, int row, bool strict, const answer *got,
+                        int32_t *order, double *d2) {
+  const int32_t *list = got->index + (ptrdiff_t)row * q->k;
+  oracle_order(c, q->tokens, q->m, row, order, d2);
+  bool ok = memcmp(list, order, (size_t)q->k * sizeof *order) == 0;
+  if (!ok && !strict) ok = double2_allows(c, q->tokens ? q->tokens[row] : row, list, order, q->k);
+  for (int r = 0; r < q->n_ranks; r++) {
+    const double expected = d2[q->ranks[r] - 1];
+    ok = ok && fabs(got->d2[(ptrdiff_t)row * q->n_ranks + r] - expected) <= 1e-12 * expected;
+  }
+  return ok;
+}
+
+static bool answer_matches(const tg_cloud *c, const tg_neighbors_query *q, bool strict, const answer *got) {
+  int32_t *order = oracle_memory(c->n, sizeof *order);
+  double *d2 = oracle_memory(c->n, sizeof *d2);
+  int wrong = 0;
+  for (int row = 0; row < q->m; row++) wrong += !row_matches(c, q, row, strict, got, order, d2);
+  if (wrong > 0) printf("\n    %d of %d lists differ (n %d, d %d, k %d) ", wrong, q->m, c->n, c->d, q->k);
+  free(order);
+  free(d2);
+  return wrong == 0;
+}
+
+/* Searches the cloud as float32 and as float64 and compares both with the oracle. */
+static bool search_is_exact(const tg_cloud *c, const tg_neighbors_query *q, bool strict) {
+  tg_gram *gram = NULL;
+  tg_neighbors_scratch *scratch = NULL;
+  CU_ASSERT_FATAL(tg_gram_create(c->n, c->d, &gram) == TG_OK && tg_neighbors_scratch_create(&scratch) == TG_OK);
+  tg_cloud64 c64 = oracle_cloud64(c);
+  answer got = create_answer(q), got64 = create_answer(q);
+  tg_gram_compute(gram, c, no_tick);
+  CU_ASSERT(tg_neighbors_find(gram, c, NULL, q, scratch, no_tick, q->k ? got.index : NULL, got.d2) == TG_OK);
+  tg_gram_compute64(gram, &c64, no_tick);
+  CU_ASSERT(tg_neighbors_find(gram, NULL, &c64, q, scratch, no_tick, q->k ? got64.index : NULL, got64.d2) == TG_OK);
+  const size_t lists = (size_t)q->m * (size_t)q->k * sizeof *got.index;
+  const size_t distances = (size_t)q->m * (size_t)q->n_ranks * sizeof *got.d2;
+  const bool ok = answer_matches(c, q, strict, &got) && memcmp(got.index, got64.index, lists) == 0 &&
+                  memcmp(got.d2, got64.d2, distances) == 0;
+  destroy_answer(&got);
+  destroy_answer(&got64);
+  oracle_cloud64_destroy(&c64);
+  tg_neighbors_scratch_destroy(&scratch);
+  tg_gram_destroy(&gram);
+  return ok;
+}
+
+/* Ranks 1, 2, 4, ... and the last. */
+static int some_ranks(int m, int *ranks) {
+  int count = 0;
+  for (int rank = 1; rank < m - 1; rank *= 2) ranks[count++] = rank;
+  ranks[count++] = m - 1;
+  return count;
+}
+
+static int some_tokens(oracle_random *r, int n, int32_t *tokens) {
+  int m = 0;
+  for (int i = 0; i < n; i++)
+    if (oracle_below(r, 3) > 0 || n - i <= 2 - m) tokens[m++] = i;
+  return m;
+}
+
+static void check_cloud(const tg_cloud *c, const char *name, bool strict, oracle_random *r) {
+  int32_t *tokens = oracle_memory(c->n, sizeof *tokens);
+  int ranks[32], subset_ranks[32];
+  const int n_ranks = some_ranks(c->n, ranks), m = some_tokens(r, c->n, tokens);
+  const int n_subset_ranks = some_ranks(m, subset_ranks), k = c->n - 1 < 32 ? c->n - 1 : 32;
+  const bool ok =
+      search_is_exact(c, &(tg_neighbors_query){NULL, c->n, k, ranks, n_ranks}, strict) &&
+      search_is_exact(c, &(tg_neighbors_query){tokens, m, oracle_below(r, m), subset_ranks, n_subset_ranks}, strict);
+  if (!ok) printf("[%s] ", name);
+  CU_ASSERT(ok);
+  free(tokens);
+}
+
+/* Oracle: float64 sums, sorted, near ties by exact integers, ties by index. Lists are equal. Squared distances at
+ * ranks: 1e-12 relative, above 2 d eps (the kernel, 5e-13 at d = 1100) plus d eps / 2 (the oracle). The float64 route
+ * on the same values gives the same bits, since its differences and sums are the same. */
+static void lists_are_exact_on_every_kind_of_cloud(void) {
+  const int sizes[] = {2, 3, 5, 33, 100}, widths[] = {1, 3, 31, 32, 33, 600, 1100};
+  oracle_random r = {1};
+  for (int kind = 0; kind < ORACLE_N_KINDS; kind++)
+    for (int s = 0; s < 5; s++)
+      for (int w = 0; w < 7; w++) {
+        if (sizes[s] == 100 && widths[w] == 600) continue; /* takes long and differs little from 1100 */
+        tg_cloud c = oracle_cloud((oracle_kind)kind, sizes[s], widths[w], (uint64_t)(7 * s + w));
+        check_cloud(&c, oracle_kind_names[kind], true, &r);
+        oracle_cloud_destroy(&c);
+      }
+}
+
+/* The same for larger clouds: 257 tokens for every kind, 400 for those where the bound decides least. */
+static void lists_are_exact_on_larger_clouds(void) {
+  const struct {
+    int kind, n, d;
+  } hard[] = {{ORACLE_CLUSTERS, 400, 600},  {ORACLE_MASSIVE, 400, 100}, {ORACLE_NEAR_TIES, 400, 33},
+              {ORACLE_GRID, 400, 3},        {ORACLE_REPEATED, 400, 31}, {ORACLE_LINEAR, 400, 32},
+              {ORACLE_BFLOAT16, 400, 1100}, {ORACLE_GAUSSIAN, 1030, 3}}; /* 1030: more than one panel of rows */
+  oracle_random r = {2};
+  for (int kind = 0; kind < ORACLE_N_KINDS; kind++) {
+    tg_cloud c = oracle_cloud((oracle_kind)kind, 257, 33, 11);
+    check_cloud(&c, oracle_kind_names[kind], true, &r);
+    oracle_cloud_destroy(&c);
+  }
+  for (size_t h = 0; h < sizeof hard / sizeof *hard; h++) {
+    tg_cloud c = oracle_cloud((oracle_kind)hard[h].kind, hard[h].n, hard[h].d, 12);
+    check_cloud(&c, oracle_kind_names[hard[h].kind], true, &r);
+    oracle_cloud_destroy(&c);
+  }
+}
+
+/* Two kinds side by side: each token has the coordinates of both, and some tokens are repeated. */
+static tg_cloud mixed_cloud(oracle_random *r, int n, int d) {
+  tg_cloud a = oracle_cloud((oracle_kind)oracle_below(r, ORACLE_N_KINDS), n, d, oracle_bits(r));
+  tg_cloud b = oracle_cloud((oracle_kind)oracle_below(r, ORACLE_N_KINDS), n, d, oracle_bits(r));
+  float *x;
+  const tg_cloud c = oracle_cloud_zeros(n, 2 * d, &x);
+  const int repeats = oracle_below(r, 3);
+  for (int i = 0; i < n; i++) {
+    const int from = repeats == 0 && i > 0 && oracle_below(r, 4) == 0 ? oracle_below(r, i) : i;
+    memcpy(x + i * c.ld, a.x + from * a.ld, (size_t)d * sizeof *x);
+    memcpy(x + i * c.ld + d, b.x + from * b.ld, (size_t)d * sizeof *x);
+  }
+  oracle_cloud_destroy(&a);
+  oracle_cloud_destroy(&b);
+  return c;
+}
+
+/* Oracle and bounds as above, on 200 clouds of mixed kinds; but a cloud with coordinates of size 1 and of size 1e-20
+ * has distances that differ by less than double-double resolves, (4 d + 16) 2^-106 (test_distance.c): there either
+ * order will do. */
+static void lists_are_exact_on_mixed_clouds(void) {
+  oracle_random r = {3};
+  for (int step = 0; step < 200; step++) {
+    const int n = 2 + oracle_below(&r, 70);
+    tg_cloud c = mixed_cloud(&r, n, 1 + oracle_below(&r, 50));
+    check_cloud(&c, "mixed", false, &r);
+    oracle_cloud_destroy(&c);
+  }
+}
+
+/* Oracle as above. Lists without ranks and ranks without lists take ways of their own. */
+static void lists_and_ranks_can_be_asked_for_alone(void) {
+  const int ranks[] = {1, 2, 3, 30, 59};
+  for (int kind = 0; kind < ORACLE_N_KINDS; kind++) {
+    tg_cloud c = oracle_cloud((oracle_kind)kind, 60, 40, 21);
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 5, NULL, 0}, true));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 59, NULL, 0}, true));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 0, ranks, 5}, true));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 3, ranks, 5}, true));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 0, NULL, 0}, true));
+    oracle_cloud_destroy(&c);
+  }
+}
+
+/* Tokens on a sphere around token 0: coordinates of one vector in other orders and with other signs, one of them off in
+ * its last place. Exact ties and near ties at the same time. Oracle: exact integers; a double-double holds these sums
+ * without rounding, so that ties are seen as ties. */
+static void ties_go_to_the_lower_index(void) {
+  enum { TOKENS = 64, WIDTH = 40 };
+  oracle_random r = {4};
+  float *x, base[WIDTH];
+  tg_cloud c = oracle_cloud_zeros(TOKENS, WIDTH, &x);
+  for (int t = 0; t < WIDTH; t++) base[t] = (float)(0x1p-20 + oracle_uniform(&r) * (t % 2 ? 1.0 : 0x1p-20));
+  for (int i = 1; i < TOKENS; i++) {
+    int32_t order[WIDTH];
+    oracle_permutation(&r, WIDTH, order);
+    for (int t = 0; t < WIDTH; t++) {
+      const float moved = i % 4 == 0 && order[t] == 8 ? nextafterf(base[8], 1.0f) : base[order[t]];
+      x[i * c.ld + t] = oracle_below(&r, 2) ? moved : -moved;
+    }
+  }
+  check_cloud(&c, "sphere", true, &r);
+  oracle_cloud_destroy(&c);
+}
+
+/* Oracle: oracle_d2. Bound: the one that gram.h proves, element by element; the test's own rounding, 2 d eps of the
+ * distance, is far inside the slack of one percent of it that no real sum uses. */
+static void the_bound_holds_for_every_pair(void) {
+  const int widths[] = {1, 3, 31, 32, 33, 600, 1100};
+  for (int kind = 0; kind < ORACLE_N_KINDS; kind++)
+    for (int w = 0; w < 7; w++) {
+      tg_cloud c = oracle_cloud((oracle_kind)kind, 50, widths[w], 31);
+      tg_gram *g = NULL;
+      int outside = 0;
+      CU_ASSERT_FATAL(tg_gram_create(c.n, c.d, &g) == TG_OK);
+      tg_gram_compute(g, &c, no_tick);
+      for (int i = 0; i < c.n; i++)
+        for (int j = 0; j < c.n; j++) {
+          const double e_i = (double)g->bound * (double)g->norm2[i] + (double)g->tiny;
+          const double e_j = (double)g->bound * (double)g->norm2[j] + (double)g->tiny;
+          const float bracket = (g->norm2[i] + g->norm2[j]) - 2.0f * g->g[i * g->gld + j];
+          outside += !(fabs(g->scale * g->scale * oracle_d2(&c, i, j) - (double)bracket) <= e_i + e_j) && i != j;
+          outside += g->g[i * g->gld + j] != g->g[j * g->gld + i];
+        }
+      if (outside > 0) printf("\n    [%s] d %d: %d pairs outside ", oracle_kind_names[kind], c.d, outside);
+      CU_ASSERT(outside == 0);
+      tg_gram_destroy(&g);
+      oracle_cloud_destroy(&c);
+    }
+}
+
+/* Closed form: scale is the power of two that brings the largest coordinate to 1/2..1, norms are those of the
+ * definition to d eps, and a scratch that has served a larger cloud serves a smaller one. The bound decides most of a
+ * Gaussian cloud: of 199 pairs a row fewer than 60 go to float64. The tick is called. */
+static void the_fast_pass_is_what_it_says(void) {
+  tg_cloud c = oracle_cloud(ORACLE_GAUSSIAN, 200, 64, 41);
+  tg_gram *g = NULL;
+  tg_neighbors_scratch *scratch = NULL;
+  int ticks = 0;
+  const int ranks[] = {1, 2};
+  const tg_neighbors_query q = {NULL, c.n, 16, ranks, 2};
+  answer got = create_answer(&q);
+  CU_ASSERT_FATAL(tg_gram_create(c.n, c.d, &g) == TG_OK && tg_neighbors_scratch_create(&scratch) == TG_OK);
+  tg_gram_compute(g, &c, (tg_tick){count_tick, &ticks});
+  float largest = 0.0f;
+  for (int t = 0; t < c.n * c.ld; t++) largest = fmaxf(largest, fabsf(c.x[t]));
+  CU_ASSERT(g->scale * (double)largest >= 0.5 && g->scale * (double)largest < 1.0);
+  float *origin;
+  tg_cloud two = oracle_cloud_zeros(2, c.d, &origin);
+  for (int i = 0; i < c.n; i++) {
+    memcpy(origin, c.x + i * c.ld, (size_t)c.ld * sizeof *origin);
+    CU_ASSERT(oracle_near("norm", g->norm[i], g->scale * sqrt(oracle_d2(&two, 0, 1)), 0.0, 64 * 0x1p-52));
+  }
+  CU_ASSERT(tg_neighbors_find(g, &c, NULL, &q, scratch, (tg_tick){count_tick, &ticks}, got.index, got.d2) == TG_OK);
+  CU_ASSERT(ticks > 2);
+  CU_ASSERT(tg_neighbors_count(scratch).float64_pairs >= 2 * 200 &&
+            tg_neighbors_count(scratch).float64_pairs < 60 * 200);
+  destroy_answer(&got);
+  oracle_cloud_destroy(&two);
+  oracle_cloud_destroy(&c);
+  tg_gram_destroy(&g);
+  tg_gram_destroy(&g);
+  tg_neighbors_scratch_destroy(&scratch);
+  tg_neighbors_scratch_destroy(&scratch);
+}
+
+int main(void) {
+  CU_TestInfo tests[] = {{"lists are exact on every kind of cloud", lists_are_exact_on_every_kind_of_cloud},
+                         {"lists are exact on larger clouds", lists_are_exact_on_larger_clouds},
+                         {"lists are exact on mixed clouds", lists_are_exact_on_mixed_clouds},
+                         {"lists and ranks can be asked for alone", lists_and_ranks_can_be_asked_for_alone},
+                         {"ties go to the lower index", ties_go_to_the_lower_index},
+                         {"the bound holds for every pair", the_bound_holds_for_every_pair},
+                         {"the fast pass is what it says", the_fast_pass_is_what_it_says},
+                         CU_TEST_INFO_NULL};
+  return suite_run("neighbors", tests);
+}
