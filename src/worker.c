@@ -225,9 +225,8 @@ static void destroy(worker *w) {
 tg_status tg_worker_run(const tg_worker_job *job, tg_worker_report *report, int *stopped) {
   worker w = {.job = job, .started = tg_seconds()};
   MPI_Comm_rank(job->comm, &w.rank);
-  tg_status st = create(&w);
+  tg_status st = tg_comm_agree(job->comm, create(&w));
   if (st == TG_OK) st = tg_handout_create(job->comm, job->plan->n, &w.handout);
-  st = tg_comm_agree(job->comm, st);
   if (st == TG_OK) {
     if (w.rank == 0) tg_progress_start(&w.progress, tg_study_clouds(job->study), job->clouds_before);
     const tg_status worked = work(&w);

@@ -1,6 +1,7 @@
 #include "parallel/handout.h"
 
 #include "base/memory.h"
+#include "parallel/comm.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -33,8 +34,7 @@ static void ask(tg_handout *h, int idle, int64_t done) {
 }
 
 tg_status tg_handout_create(MPI_Comm comm, int64_t n_tickets, tg_handout **out) {
-  *out = NULL;
-  TG_TRY(TG_ALLOC(1, out));
+  TG_TRY(tg_comm_agree(comm, TG_ALLOC(1, out)));
   tg_handout *h = *out;
   h->comm = comm;
   h->n_tickets = n_tickets;
@@ -122,6 +122,7 @@ void tg_handout_finish(tg_handout *handout, tg_tick tick) {
     tg_tick_call(tick);
     rest();
   }
+  MPI_Barrier(h->comm); /* questions of a next hand-out come after this one has ended */
 }
 
 void tg_handout_destroy(tg_handout **handout) {

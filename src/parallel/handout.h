@@ -12,7 +12,7 @@
 typedef struct tg_handout tg_handout;
 
 /** Collective. Tickets 0..n_tickets-1, given out in this order.
- *  out  caller destroys. errors TG_EINTERNAL */
+ *  out  caller destroys. errors TG_EINTERNAL, agreed on */
 tg_status tg_handout_create(MPI_Comm comm, int64_t n_tickets, tg_handout **out);
 
 /** Collective, once every rank has got -1. Rank 0 answers until all others have got it too; tick is called meanwhile. */
