@@ -118,7 +118,7 @@ int main(int argc, char **argv) {
       .path = (char *)"bench", .models = &model, .n_models = 1, .all_prompts = true, .all_levels = true};
   const int repeats = argc > 2 ? atoi(argv[2]) : 5;
   bench b = {.file = strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1], .shape = SHAPE};
-  tg_h5_quiet();
+  tg_h5_prepare();
   openblas_set_num_threads(1);
   find_cpu(b.cpu, sizeof b.cpu);
   if (tg_source_create(&config, 0, &b.source) != TG_OK) die();

@@ -214,7 +214,7 @@ static int run_command(const command *c, int argc, char **argv) {
 }
 
 int tg_cli_main(int argc, char **argv) {
-  tg_h5_quiet();
+  tg_h5_prepare();
   gsl_set_error_handler_off();
   const char *name = argc > 1 ? argv[1] : "";
   if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {

@@ -132,7 +132,7 @@ typedef struct {
 } exporter;
 
 /* One dataset as rows of axis values and the number. */
-static tg_status write_csv(FILE *out, const char *model, const char *path, const tg_field *field, const tg_array *axes,
+static tg_status write_csv(FILE *out, const char *model, const char *path, const tg_field *field, int64_t *const *axes,
                            const tg_array *a) {
   fprintf(out, "# %s\n# units: %s\n# source: /models/%s/%s; %s\n", field->long_name, field->units, model, path,
           field->source);
@@ -144,7 +144,7 @@ static tg_status write_csv(FILE *out, const char *model, const char *path, const
       place[x] = rest % a->shape[x];
       rest /= a->shape[x];
     }
-    for (int x = 0; x < a->n_axes; x++) fprintf(out, "%.0f,", axes[x].values[place[x]]);
+    for (int x = 0; x < a->n_axes; x++) fprintf(out, "%" PRId64 ",", axes[x][place[x]]);
     if (isnan(a->values[i]))
       fprintf(out, "nan\n");
     else
@@ -156,19 +156,21 @@ static tg_status write_csv(FILE *out, const char *model, const char *path, const
 static tg_status export_dataset(const exporter *e, hid_t group, const char *model, const tg_field *field,
                                 const char *path) {
   char name[4096];
-  tg_array a = {0}, axes[TG_LOAD_AXES] = {{0}};
+  tg_array a = {0};
+  int64_t *axes[TG_LOAD_AXES] = {NULL}, length;
   const int prefix = snprintf(name, sizeof name, "%s/%s/", e->directory, model);
   snprintf(name + prefix, sizeof name - (size_t)prefix, "%s.csv", path);
   for (char *c = name + prefix; *c; c++)
     if (*c == '/') *c = '_';
   tg_status st = tg_array_load(group, path, &a);
-  for (int x = 0; st == TG_OK && x < a.n_axes; x++) st = tg_array_load(group, tg_axes[field->axes[x]].name, &axes[x]);
+  for (int x = 0; st == TG_OK && x < a.n_axes; x++)
+    st = tg_integers_load(group, tg_axes[field->axes[x]].name, &axes[x], &length);
   FILE *out = st == TG_OK ? fopen(name, "w") : NULL;
   if (st == TG_OK && !out) st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
   if (st == TG_OK) st = write_csv(out, model, path, field, axes, &a);
   if (out && fclose(out) != 0 && st == TG_OK) st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
   tg_array_free(&a);
-  for (int x = 0; x < TG_LOAD_AXES; x++) tg_array_free(&axes[x]);
+  for (int x = 0; x < TG_LOAD_AXES; x++) free(axes[x]);
   return st;
 }
 

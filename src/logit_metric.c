@@ -64,6 +64,17 @@ static tg_status share(MPI_Comm comm, int d, tg_metric **metric) {
   return st;
 }
 
+/* Rank 0: the factor, with the file named where it cannot be. */
+static tg_status factor(const tg_source_info *info, const double *matrix, tg_metric **out) {
+  const tg_status st = tg_metric_create(matrix, info->width, out);
+  if (st != TG_EDATA) return st;
+  char *why = tg_copy_string(tg_last_error());
+  tg_fail(st, TG_HERE, "%s: %s: %s", info->metric_origin, info->has_metric ? "logit_metric" : "W^T W of unembedding",
+          why ? why : "");
+  free(why);
+  return st;
+}
+
 tg_status tg_logit_metric_create(MPI_Comm comm, tg_source *source, tg_metric **out) {
   const tg_source_info *info = tg_source_describe(source);
   double *matrix = NULL;
@@ -73,14 +84,12 @@ tg_status tg_logit_metric_create(MPI_Comm comm, tg_source *source, tg_metric **o
   MPI_Comm_rank(comm, &rank);
   const int mine = rank == 0 || !info->has_metric; /* who needs the matrix itself */
   tg_status st = mine ? TG_ALLOC((size_t)info->width * (size_t)info->width, &matrix) : TG_OK;
-  if (st == TG_OK && info->has_metric && rank == 0) {
-    st = tg_source_check_metrics(source);
-    if (st == TG_OK) st = tg_source_read_metric(source, matrix);
-  }
+  if (st == TG_OK && rank == 0) st = tg_source_check_metrics(source);
+  if (st == TG_OK && rank == 0 && info->has_metric) st = tg_source_read_metric(source, matrix);
   if (st == TG_OK && !info->has_metric) st = form_panels(comm, source, matrix);
   st = tg_comm_agree(comm, st);
   if (st == TG_OK && !info->has_metric) gather_panels(comm, matrix, info->width);
-  if (st == TG_OK) st = tg_comm_agree(comm, rank == 0 ? tg_metric_create(matrix, info->width, out) : TG_OK);
+  if (st == TG_OK) st = tg_comm_agree(comm, rank == 0 ? factor(info, matrix, out) : TG_OK);
   if (st == TG_OK) st = share(comm, info->width, out);
   free(matrix);
   if (st != TG_OK) tg_metric_destroy(out);

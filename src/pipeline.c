@@ -26,6 +26,7 @@ typedef struct {
   tg_config *config;
   tg_study study;
   tg_lock lock;
+  bool resume; /* rank 0: there is a file to go on with */
   tg_provenance_list provenance;
   tg_results_layout layout;
   tg_results *results;
@@ -79,7 +80,7 @@ static tg_status compare_with_earlier(const run *r, const char *name, const char
 }
 
 /* Rank 0: what the output allows. */
-static tg_status check_output(run *r, bool *resume) {
+static tg_status check_output(run *r) {
   const char *output = r->config->output;
   struct stat at;
   TG_TRY(check_directory(output));
@@ -87,18 +88,16 @@ static tg_status check_output(run *r, bool *resume) {
   TG_CHECK(!there || S_ISREG(at.st_mode), TG_EIO, "%s: exists and is no file", output);
   TG_CHECK(!there || r->options->resume || r->options->force, TG_EIO,
            "%s: exists; --resume goes on with it, --force replaces it", output);
-  *resume = there && r->options->resume;
+  r->resume = there && r->options->resume;
   TG_TRY(tg_lock_take(output, &r->lock));
-  if (!*resume) return TG_OK;
+  if (!r->resume) return TG_OK;
   TG_TRY(compare_with_earlier(r, "config_values", r->config->resolved_values));
   return compare_with_earlier(r, "inputs", r->study.inputs);
 }
 
-/* Rank 0: a new file, or the old one to go on with. */
+/* Rank 0: a new file, unless there is an old one to go on with. */
 static tg_status make_output(run *r) {
-  bool resume = false;
-  TG_TRY(check_output(r, &resume));
-  if (resume) return TG_OK;
+  if (r->resume) return TG_OK;
   TG_TRY(tg_provenance_collect(&r->study, r->ranks, &r->provenance));
   r->layout.provenance = r->provenance.items;
   r->layout.n_provenance = r->provenance.n;
@@ -216,11 +215,12 @@ static tg_status conclude(run *r, int stopped) {
 }
 
 static tg_status execute(run *r, int *stopped) {
+  TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? check_output(r) : TG_OK));
+  TG_TRY(make_metrics(r)); /* may find bad input, so before anything is made */
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? make_output(r) : TG_OK));
   TG_TRY(tg_results_open(r->comm, r->config->output, &r->layout, &r->results));
   TG_TRY(share_status(r));
   TG_TRY(tg_comm_agree(r->comm, make_plan(r, r->ranks)));
-  TG_TRY(make_metrics(r));
   TG_TRY(measure(r, stopped));
   TG_TRY(statistics(r, *stopped));
   return end(r, *stopped);

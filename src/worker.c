@@ -164,7 +164,7 @@ static tg_status do_shard(worker *w, int64_t ticket, int64_t *next, int started)
   if (!started) start_reading(w, shard, first_read(shard));
   TG_TRY(measure_shard(w, shard, next));
   for (int m = 0; m < w->job->study->n_models; m++) /* HDF5 is for one thread at a time */
-    if (w->readers[m]) tg_reader_settle(w->readers[m]);
+    if (w->readers[m]) tg_reader_settle(w->readers[m], (tg_tick){tick, w});
   TG_TRY(write_shard(w, shard));
   w->report.shards++;
   tg_lap(&last, &w->report.busy);

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "config/keys.h"
 #include "config/node.h"
+#include "config/print.h"
 #include <ctype.h>
 #include <errno.h>
 #include <glob.h>
@@ -604,148 +605,6 @@ static void read_root(reading *r, tg_node *root) {
   check_output(r, root);
 }
 
-/* ---- the echo ---- */
-
-static void print_list(FILE *out, const int64_t *list, int64_t n) {
-  fputc('[', out);
-  for (int64_t a = 0; a < n; a++) fprintf(out, "%s%" PRId64, a ? ", " : "", list[a]);
-  fputc(']', out);
-}
-
-static void print_ints(FILE *out, const int *list, int n) {
-  fputc('[', out);
-  for (int a = 0; a < n; a++) fprintf(out, "%s%d", a ? ", " : "", list[a]);
-  fputc(']', out);
-}
-
-/* A text in double quotes. Characters that YAML takes for line breaks or does not let through go by number. */
-static void print_quoted(FILE *out, const char *text) {
-  fputc('"', out);
-  while (*text) {
-    const char *from = text;
-    const uint32_t c = tg_node_character(&text);
-    if (c == '"' || c == '\\')
-      fprintf(out, "\\%c", (int)c);
-    else if (c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE ||
-             c == 0xFFFF)
-      fprintf(out, "\\u%04X", (unsigned)c);
-    else
-      fwrite(from, 1, (size_t)(text - from), out);
-  }
-  fputc('"', out);
-}
-
-static void print_special(FILE *out, const tg_config *c, const tg_key *key) {
-  if (key->section == TG_SECTION_SHUFFLE) {
-    if (c->all_levels)
-      fputs("all", out);
-    else
-      print_ints(out, c->levels, c->n_levels);
-  } else if (key->section == TG_SECTION_OBSERVABLES) {
-    if (strcmp(key->name, "scales") == 0)
-      print_ints(out, c->scales, c->n_scales);
-    else
-      print_ints(out, c->angle_layers, c->n_angle_layers);
-  } else if (key->section == TG_SECTION_FIGURES && strcmp(key->name, "formats") == 0) {
-    const char *const words[] = {c->figures_csv ? "csv" : NULL, c->figures_png ? "png" : NULL,
-                                 c->figures_pdf ? "pdf" : NULL};
-    bool any = false;
-    fputc('[', out);
-    for (int a = 0; a < 3; a++)
-      if (words[a]) fprintf(out, "%s%s", any ? ", " : "", words[a]), any = true;
-    fputc(']', out);
-  } else if (key->section == TG_SECTION_FIGURES) {
-    if (c->figure_prompt_ids)
-      print_list(out, c->figure_prompt_ids, c->n_figure_prompt_ids);
-    else
-      fprintf(out, "%d", c->figure_prompts);
-  } else if (c->all_prompts)
-    fputs("all", out);
-  else
-    print_list(out, c->prompt_ids, c->n_prompt_ids);
-}
-
-static void print_value(FILE *out, const tg_config *c, const tg_key *key, const void *from) {
-  const void *at = (const char *)from + key->offset;
-  switch (key->type) {
-  case TG_KEY_INT:
-    fprintf(out, "%d", *(const int *)at);
-    break;
-  case TG_KEY_INT64:
-    fprintf(out, "%" PRId64, *(const int64_t *)at);
-    break;
-  case TG_KEY_UINT64:
-    fprintf(out, "%" PRIu64, *(const uint64_t *)at);
-    break;
-  case TG_KEY_REAL:
-    fprintf(out, "%.17g", *(const double *)at);
-    break;
-  case TG_KEY_BOOL:
-    fputs(*(const bool *)at ? "true" : "false", out);
-    break;
-  case TG_KEY_PATH:
-    print_quoted(out, *(char *const *)at);
-    break;
-  default:
-    print_special(out, c, key);
-  }
-}
-
-static void print_model(FILE *out, const tg_model_config *model, bool values_only) {
-  const tg_source_config *source = &model->source;
-  const char *kind = source->kind == TG_SOURCE_HDF5 ? "hdf5" : "synthetic";
-  fputs("  - name: ", out);
-  if (model->name)
-    print_quoted(out, model->name);
-  else
-    fputc('~', out);
-  fprintf(out, "\n    source:\n      kind: %s\n", kind);
-  if (source->kind == TG_SOURCE_HDF5) fputs("      files:\n", out);
-  for (int a = 0; a < source->n_files; a++) {
-    fputs("        - ", out);
-    print_quoted(out, source->files[a]);
-    fputc('\n', out);
-  }
-  for (int a = 0; a < tg_n_keys; a++) {
-    const tg_key *key = &tg_keys[a];
-    if (key->section != TG_SECTION_SOURCE || key->type == TG_KEY_SPECIAL || strcmp(key->kind, kind) != 0) continue;
-    if (values_only && strncmp(key->name, "slow_", 5) == 0) continue; /* they cost time and change nothing */
-    fprintf(out, "      %s: ", key->name);
-    print_value(out, NULL, key, source);
-    fputc('\n', out);
-  }
-}
-
-/* The study as YAML; values_only: what changes a value under /models. */
-static char *print_config(const tg_config *c, bool values_only) {
-  char *text = NULL;
-  size_t size = 0;
-  FILE *out = open_memstream(&text, &size);
-  if (!out) abort();
-  tg_section section = TG_SECTION_ROOT;
-  for (int a = 0; a < tg_n_keys; a++) {
-    const tg_key *key = &tg_keys[a];
-    if (key->section == TG_SECTION_MODEL || key->section == TG_SECTION_SOURCE) continue;
-    if (values_only &&
-        (key->section == TG_SECTION_FIGURES || key->section == TG_SECTION_COMPUTE || strcmp(key->name, "output") == 0))
-      continue;
-    if (key->section != section)
-      fprintf(out, "%.*s:\n", (int)strlen(tg_section_names[key->section]) - 1, tg_section_names[key->section]);
-    section = key->section;
-    fprintf(out, "%s%s:", section == TG_SECTION_ROOT ? "" : "  ", key->name);
-    if (section == TG_SECTION_ROOT && strcmp(key->name, "models") == 0) {
-      fputc('\n', out);
-      for (int m = 0; m < c->n_models; m++) print_model(out, &c->models[m], values_only);
-      continue;
-    }
-    fputc(' ', out);
-    print_value(out, c, key, c);
-    fputc('\n', out);
-  }
-  fclose(out);
-  return text;
-}
-
 /* ---- the file ---- */
 
 /* All of a file, which may be a pipe. */
@@ -827,8 +686,8 @@ tg_status tg_config_read(const char *path, const char *const *overrides, int n_o
     st = read_tree(r, text, length, n_overrides);
   }
   if (st == TG_OK) {
-    r->config->resolved = print_config(r->config, false);
-    r->config->resolved_values = print_config(r->config, true);
+    r->config->resolved = tg_config_print(r->config, false);
+    r->config->resolved_values = tg_config_print(r->config, true);
     *out = r->config;
   } else if (r)
     tg_config_destroy(&r->config);

@@ -1,5 +1,5 @@
 /* A study as described by one YAML file (libyaml). Read once, const from then on.
- * Every key stands in one table in config.c: place, type, default, range, unit, help. Local: no communication. */
+ * Every key stands in one table, in keys.c: place, type, default, range, unit, help. Local: no communication. */
 #ifndef TG_CONFIG_H
 #define TG_CONFIG_H
 

@@ -22,9 +22,9 @@ static tg_status check_matrix(const double *a, int d, double *largest) {
   for (ptrdiff_t i = 0; i < d; i++)
     for (ptrdiff_t j = 0; j <= i; j++) {
       const double x = a[i * d + j], y = a[j * d + i];
-      TG_CHECK(isfinite(x) && isfinite(y), TG_EDATA, "logit_metric[%td][%td] is %g, expected finite numbers", i, j, x);
-      TG_CHECK(fabs(x - y) <= 1e-6 * *largest, TG_EDATA,
-               "logit_metric is not symmetric: [%td][%td] = %.9g but [%td][%td] = %.9g", i, j, x, j, i, y);
+      TG_CHECK(isfinite(x) && isfinite(y), TG_EDATA, "[%td][%td] is %g, expected finite numbers", i, j, x);
+      TG_CHECK(fabs(x - y) <= 1e-6 * *largest, TG_EDATA, "not symmetric, [%td][%td] = %.9g but [%td][%td] = %.9g", i, j,
+               x, j, i, y);
     }
   return TG_OK;
 }
@@ -37,10 +37,9 @@ static tg_status check_factor(double *rest, const tg_metric *m, double largest) 
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, m->d, m->rank, -1.0, m->factor, m->d, 1.0, rest, m->d);
   for (ptrdiff_t i = 0; i < d; i++)
     for (ptrdiff_t j = 0; j <= i; j++)
-      TG_CHECK(
-          fabs(rest[i * d + j]) <= 1e-8 * largest, TG_EDATA,
-          "logit_metric is not positive semidefinite: its Cholesky factor leaves %.3g at [%td][%td], expected W^T W",
-          rest[i * d + j], i, j);
+      TG_CHECK(fabs(rest[i * d + j]) <= 1e-8 * largest, TG_EDATA,
+               "not positive semidefinite, its Cholesky factor leaves %.3g at [%td][%td], expected W^T W",
+               rest[i * d + j], i, j);
   return TG_OK;
 }
 

@@ -6,19 +6,26 @@
 #include <string.h>
 #include <unistd.h>
 
-void tg_h5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+static char reason[512];
 
-static herr_t keep_description(unsigned n, const H5E_error2_t *error, void *out) {
-  if (n == 0 && error->desc) snprintf(out, 512, "%s", error->desc);
+static herr_t keep_description(unsigned n, const H5E_error2_t *error, void *unused) {
+  (void)unused;
+  if (n == 0 && error->desc) snprintf(reason, sizeof reason, "%s", error->desc);
   return 0;
 }
 
-const char *tg_h5_reason(void) {
-  static char text[512];
-  text[0] = '\0';
-  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_description, text);
-  return text[0] ? text : "no reason given by HDF5";
+/* Called by HDF5 where one of its functions fails, before the next call clears the stack. */
+static herr_t record(hid_t stack, void *unused) {
+  reason[0] = '\0';
+  return H5Ewalk2(stack, H5E_WALK_UPWARD, keep_description, unused);
 }
+
+void tg_h5_prepare(void) {
+  H5dont_atexit(); /* what is left open after a failure must not be closed, and cannot be: the disk may be full */
+  H5Eset_auto2(H5E_DEFAULT, record, NULL);
+}
+
+const char *tg_h5_reason(void) { return reason[0] ? reason : "no reason given by HDF5"; }
 
 tg_status tg_h5_open_input(const char *path, hid_t *file) {
   *file = -1;

@@ -7,10 +7,10 @@
 #include <hdf5.h>
 #include <stdbool.h>
 
-/** Silences HDF5's own printing of errors; call once at the start. */
-void tg_h5_quiet(void);
+/** Call once before any other use of HDF5: failures are remembered instead of printed, and nothing is done at exit. */
+void tg_h5_prepare(void);
 
-/** The innermost message of HDF5's error stack, with the errno text where a system call failed. Valid until the next call. */
+/** The innermost message of the latest failure, with the errno text where a system call failed. Valid until the next. */
 const char *tg_h5_reason(void);
 
 /** Opens an existing HDF5 file for reading. errors TG_ENOINPUT missing or unreadable, TG_EDATA not HDF5 or damaged */

@@ -110,7 +110,7 @@ static hid_t create_dataset(hid_t group, hid_t links, const char *name, hid_t ty
 }
 
 static tg_status created(hid_t dataset, const char *name) {
-  TG_CHECK(dataset >= 0, TG_EIO, "%s cannot be created (%s)", name, tg_h5_reason());
+  TG_CHECK(dataset >= 0, TG_EIO, "%s cannot be created in the results (%s)", name, tg_h5_reason());
   return TG_OK;
 }
 
@@ -275,16 +275,18 @@ static tg_status fill_file(const char *part, const tg_results_layout *layout) {
   return st;
 }
 
-/* All blocks reserved, everything on the disk. */
-static tg_status reserve_and_sync(const char *part) {
-  const int descriptor = open(part, O_RDWR | O_CLOEXEC);
+/* Reserves all blocks of FILE.part up to `bytes` (0: its own size) and puts it on the disk. */
+static tg_status reserve_and_sync(const char *part, off_t bytes) {
+  const int descriptor = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   TG_CHECK(descriptor >= 0, TG_EIO, "%s: %s", part, strerror(errno));
   struct stat at;
-  int failed = fstat(descriptor, &at) == 0 ? posix_fallocate(descriptor, 0, at.st_size) : errno;
+  int failed = fstat(descriptor, &at) == 0 ? 0 : errno;
+  const off_t size = bytes > at.st_size ? bytes : at.st_size;
+  if (!failed && size > 0) failed = posix_fallocate(descriptor, 0, size);
   if (failed == EOPNOTSUPP || failed == EINVAL) failed = 0; /* a file system without reservation */
   if (!failed && fsync(descriptor) != 0) failed = errno;
   if (close(descriptor) != 0 && !failed) failed = errno;
-  TG_CHECK(!failed, TG_EIO, "%s: %s", part, strerror(failed));
+  TG_CHECK(!failed, TG_EIO, "%s: %s (the results need %.1f MB)", part, strerror(failed), (double)size / 1e6);
   return TG_OK;
 }
 
@@ -304,8 +306,9 @@ tg_status tg_results_create(const char *path, const tg_results_layout *layout) {
   char *part = NULL;
   TG_TRY(TG_ALLOC(strlen(path) + 6, &part));
   sprintf(part, "%s.part", path);
-  tg_status st = fill_file(part, layout);
-  if (st == TG_OK) st = reserve_and_sync(part);
+  tg_status st = reserve_and_sync(part, (off_t)tg_results_bytes(layout)); /* a disk that is too small says so here */
+  if (st == TG_OK) st = fill_file(part, layout);
+  if (st == TG_OK) st = reserve_and_sync(part, 0);
   if (st == TG_OK) st = put_in_place(part, path);
   if (st != TG_OK) unlink(part);
   free(part);

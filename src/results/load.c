@@ -41,6 +41,20 @@ void tg_array_free(tg_array *array) {
   *array = (tg_array){0};
 }
 
+tg_status tg_integers_load(hid_t place, const char *path, int64_t **values, int64_t *count) {
+  *values = NULL;
+  const hid_t dataset = H5Dopen2(place, path, H5P_DEFAULT);
+  TG_CHECK(dataset >= 0, TG_EDATA, "no dataset %s", path);
+  tg_array shape = {0};
+  tg_status st = shape_of(dataset, path, &shape);
+  if (st == TG_OK) st = TG_ALLOC(shape.count, values);
+  if (st == TG_OK && H5Dread(dataset, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, *values) < 0)
+    st = tg_fail(TG_EDATA, TG_HERE, "%s cannot be read (%s)", path, tg_h5_reason());
+  *count = shape.count;
+  H5Dclose(dataset);
+  return st;
+}
+
 typedef struct {
   tg_status (*visit)(hid_t, const char *, void *);
   void *context;

@@ -20,6 +20,9 @@ typedef struct {
 tg_status tg_array_load(hid_t place, const char *path, tg_array *out);
 void tg_array_free(tg_array *array);
 
+/** Reads a dataset of integers, e.g. an axis, whole and exactly: *values [*count], caller frees. errors as above */
+tg_status tg_integers_load(hid_t place, const char *path, int64_t **values, int64_t *count);
+
 /** Calls `visit` for every model group under /models of an open result file, in alphabetical order; stops at an error. */
 tg_status tg_results_each_model(hid_t file, tg_status (*visit)(hid_t group, const char *name, void *context),
                                 void *context);

@@ -113,7 +113,16 @@ static tg_status shape_of(const char *path, hid_t dataset, const char *name, con
   return TG_OK;
 }
 
-/* Reads a whole small dataset whose shape is known. */
+static tg_status check_class(const char *path, hid_t dataset, const char *name, H5T_class_t wanted) {
+  const hid_t type = H5Dget_type(dataset);
+  const H5T_class_t kind = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+  if (type >= 0) H5Tclose(type);
+  TG_CHECK(kind == wanted, TG_EDATA, "%s: %s does not hold %s", path, name,
+           wanted == H5T_FLOAT ? "floating-point numbers" : "integers");
+  return TG_OK;
+}
+
+/* Checks a small dataset, and reads it whole into `out` unless that is NULL. type: in memory, of the class it must have. */
 static tg_status read_all(const char *path, hid_t file, const char *name, const char *axes, int rank,
                           const hsize_t *expected, hid_t type, void *out) {
   const hid_t dataset = tg_h5_has(file, name) ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
@@ -123,6 +132,7 @@ static tg_status read_all(const char *path, hid_t file, const char *name, const 
     if (shape[a] != expected[a])
       st = tg_fail(TG_EDATA, TG_HERE, "%s: %s has length %llu on axis %d (%s), expected %llu", path, name,
                    (unsigned long long)shape[a], a, axes, (unsigned long long)expected[a]);
+  if (st == TG_OK) st = check_class(path, dataset, name, H5Tget_class(type));
   if (st == TG_OK && out && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
     st = tg_fail(TG_EDATA, TG_HERE, "%s: %s cannot be read (%s)", path, name, tg_h5_reason());
   if (dataset >= 0) H5Dclose(dataset);
@@ -165,6 +175,23 @@ static tg_status read_states_header(state *s, stored_file *f, hsize_t shape[AXES
   return st;
 }
 
+static tg_status read_unembedding_header(state *s, stored_file *f, const hsize_t shape[AXES]) {
+  const hid_t dataset = H5Dopen2(s->file, "unembedding", H5P_DEFAULT), type = dataset >= 0 ? H5Dget_type(dataset) : -1;
+  hsize_t rows[2] = {0};
+  tg_element element;
+  tg_status st = shape_of(f->path, dataset, "unembedding", "vocabulary, width", 2, rows);
+  if (st == TG_OK) st = element_of_type(f->path, "unembedding", type, &element);
+  if (type >= 0) H5Tclose(type);
+  if (dataset >= 0) H5Dclose(dataset);
+  TG_TRY(st);
+  TG_CHECK(rows[1] == shape[4], TG_EDATA, "%s: unembedding has width %llu, expected %llu as in hidden_states", f->path,
+           (unsigned long long)rows[1], (unsigned long long)shape[4]);
+  TG_CHECK(rows[0] >= 1, TG_EDATA, "%s: unembedding has no rows, expected one for each word of the vocabulary",
+           f->path);
+  f->vocabulary = (int64_t)rows[0];
+  return TG_OK;
+}
+
 /* Which optional datasets a file has, their shapes checked. */
 static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t shape[AXES]) {
   const hsize_t pairs[3] = {shape[0], shape[1], shape[3]}, square[2] = {shape[4], shape[4]};
@@ -172,20 +199,14 @@ static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t s
   f->has_entropy = tg_h5_has(s->file, "entropy");
   f->has_token_ids = tg_h5_has(s->file, "token_ids");
   f->has_metric = tg_h5_has(s->file, "logit_metric");
-  if (f->has_loss) TG_TRY(read_all(f->path, s->file, "loss", "prompt, shuffle", 2, pairs, 0, NULL));
-  if (f->has_entropy) TG_TRY(read_all(f->path, s->file, "entropy", "prompt, shuffle, token", 3, pairs, 0, NULL));
-  if (f->has_token_ids) TG_TRY(read_all(f->path, s->file, "token_ids", "prompt, shuffle, token", 3, pairs, 0, NULL));
-  if (f->has_metric) TG_TRY(read_all(f->path, s->file, "logit_metric", "width, width", 2, square, 0, NULL));
-  if (!tg_h5_has(s->file, "unembedding")) return TG_OK;
-  const hid_t dataset = H5Dopen2(s->file, "unembedding", H5P_DEFAULT);
-  hsize_t rows[2] = {0};
-  tg_status st = shape_of(f->path, dataset, "unembedding", "vocabulary, width", 2, rows);
-  if (dataset >= 0) H5Dclose(dataset);
-  if (st == TG_OK && rows[1] != shape[4])
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: unembedding has width %llu, expected %llu as in hidden_states", f->path,
-                 (unsigned long long)rows[1], (unsigned long long)shape[4]);
-  f->vocabulary = (int64_t)rows[0];
-  return st;
+  if (f->has_loss) TG_TRY(read_all(f->path, s->file, "loss", "prompt, shuffle", 2, pairs, H5T_NATIVE_DOUBLE, NULL));
+  if (f->has_entropy)
+    TG_TRY(read_all(f->path, s->file, "entropy", "prompt, shuffle, token", 3, pairs, H5T_NATIVE_DOUBLE, NULL));
+  if (f->has_token_ids)
+    TG_TRY(read_all(f->path, s->file, "token_ids", "prompt, shuffle, token", 3, pairs, H5T_NATIVE_INT32, NULL));
+  if (f->has_metric)
+    TG_TRY(read_all(f->path, s->file, "logit_metric", "width, width", 2, square, H5T_NATIVE_DOUBLE, NULL));
+  return tg_h5_has(s->file, "unembedding") ? read_unembedding_header(s, f, shape) : TG_OK;
 }
 
 /* ---- joining files ---- */
@@ -248,6 +269,7 @@ static tg_status first_file(state *s, stored_file *f, const hsize_t shape[AXES],
   info->last_layer_normalized = normalized;
   info->has_metric = f->has_metric;
   info->vocabulary = f->has_metric ? 0 : f->vocabulary;
+  info->metric_origin = f->path;
   info->has_loss = info->has_entropy = info->has_token_ids = false;
   TG_TRY(TG_ALLOC(info->n_levels, &info->levels));
   return read_levels(s, f, info->n_levels, info->levels);
@@ -400,10 +422,9 @@ static tg_status read_metric_of(state *s, int which, double *matrix) {
 
 static tg_status read_metric(void *opaque, double *matrix) { return read_metric_of(opaque, 0, matrix); }
 
-static tg_status read_unembedding(void *opaque, int64_t first, int64_t count, float *rows) {
-  state *s = opaque;
-  const char *path = s->files[0].path;
-  TG_TRY(open_file(s, 0));
+static tg_status read_unembedding_of(state *s, int which, int64_t first, int64_t count, float *rows) {
+  const char *path = s->files[which].path;
+  TG_TRY(open_file(s, which));
   const hid_t dataset = H5Dopen2(s->file, "unembedding", H5P_DEFAULT), type = dataset >= 0 ? H5Dget_type(dataset) : -1;
   tg_element element = TG_FLOAT32;
   void *raw = NULL;
@@ -421,20 +442,47 @@ static tg_status read_unembedding(void *opaque, int64_t first, int64_t count, fl
   return st;
 }
 
+static tg_status read_unembedding(void *opaque, int64_t first, int64_t count, float *rows) {
+  return read_unembedding_of(opaque, 0, first, count, rows);
+}
+
+static tg_status differs(const state *s, int which, const char *name) {
+  return tg_fail(TG_EDATA, TG_HERE, "%s: %s differs from that of %s; the files of one data set must agree",
+                 s->files[which].path, name, s->files[0].path);
+}
+
+static tg_status compare_metrics(state *s, double *first, double *other) {
+  TG_TRY(read_metric_of(s, 0, first));
+  for (int a = 1; a < s->n_files; a++) {
+    TG_TRY(read_metric_of(s, a, other));
+    if (memcmp(first, other, (size_t)s->width * (size_t)s->width * sizeof *first) != 0)
+      return differs(s, a, "logit_metric");
+  }
+  return TG_OK;
+}
+
+static tg_status compare_unembeddings(state *s, float *first, float *other) {
+  const int64_t vocabulary = s->files[0].vocabulary;
+  for (int a = 1; a < s->n_files; a++)
+    for (int64_t v = 0; v < vocabulary; v += s->width) { /* as many rows at a time as a metric has */
+      const int64_t n = vocabulary - v < s->width ? vocabulary - v : s->width;
+      TG_TRY(read_unembedding_of(s, 0, v, n, first));
+      TG_TRY(read_unembedding_of(s, a, v, n, other));
+      if (memcmp(first, other, (size_t)n * (size_t)s->width * sizeof *first) != 0) return differs(s, a, "unembedding");
+    }
+  return TG_OK;
+}
+
 static tg_status check_metrics(void *opaque) {
   state *s = opaque;
   const size_t count = (size_t)s->width * (size_t)s->width;
   double *first = NULL, *other = NULL;
-  if (s->n_files < 2 || !s->files[0].has_metric) return TG_OK;
+  if (s->n_files < 2 || (!s->files[0].has_metric && s->files[0].vocabulary == 0)) return TG_OK;
   tg_status st = TG_ALLOC(count, &first);
   if (st == TG_OK) st = TG_ALLOC(count, &other);
-  if (st == TG_OK) st = read_metric_of(s, 0, first);
-  for (int a = 1; st == TG_OK && a < s->n_files; a++) {
-    st = read_metric_of(s, a, other);
-    if (st == TG_OK && memcmp(first, other, count * sizeof *first) != 0)
-      st = tg_fail(TG_EDATA, TG_HERE, "%s: logit_metric differs from that of %s; the files of one data set must agree",
-                   s->files[a].path, s->files[0].path);
-  }
+  if (st == TG_OK)
+    st = s->files[0].has_metric ? compare_metrics(s, first, other)
+                                : compare_unembeddings(s, (float *)first, (float *)other);
   free(first);
   free(other);
   return st;

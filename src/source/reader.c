@@ -85,7 +85,7 @@ void tg_reader_destroy(tg_reader **reader) {
   tg_reader *r = *reader;
   if (!r) return;
   if (r->has_thread) {
-    tg_reader_settle(r);
+    tg_reader_settle(r, (tg_tick){NULL, NULL});
     set_phase(r, QUIT);
     pthread_join(r->thread, NULL);
   }
@@ -122,8 +122,8 @@ static void settle(tg_reader *r, tg_tick tick) {
   pthread_mutex_unlock(&r->mutex);
 }
 
-void tg_reader_settle(tg_reader *reader) {
-  if (reader->has_thread) settle(reader, (tg_tick){NULL, NULL});
+void tg_reader_settle(tg_reader *reader, tg_tick tick) {
+  if (reader->has_thread) settle(reader, tick);
 }
 
 tg_status tg_reader_wait(tg_reader *reader, tg_tick tick, tg_cloud *out) {

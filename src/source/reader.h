@@ -20,8 +20,8 @@ void tg_reader_start(tg_reader *reader, int64_t p, int s, int l);
  *  errors  those of tg_source_read */
 tg_status tg_reader_wait(tg_reader *reader, tg_tick tick, tg_cloud *out);
 
-/** Waits until no read is under way, keeping its result for tg_reader_wait. */
-void tg_reader_settle(tg_reader *reader);
+/** Waits until no read is under way, keeping its result for tg_reader_wait; tick as above. */
+void tg_reader_settle(tg_reader *reader, tg_tick tick);
 
 /** Seconds that tg_reader_wait waited for input, that reads took, that conversion took, and bytes read. */
 typedef struct {

@@ -22,10 +22,11 @@ typedef struct {
   int32_t *n_tokens_of;                    /* [n_prompts], 1..n_tokens */
   int last_layer_normalized;               /* 0, 1; -1 not said */
   bool has_loss, has_entropy, has_token_ids;
-  bool has_metric;    /* W^T W is stored */
-  int64_t vocabulary; /* rows of a stored unembedding, 0: none */
-  size_t cloud_bytes; /* of the largest cloud as stored */
-  bool read_ahead;    /* reading is input and output, worth a thread of its own */
+  bool has_metric;           /* W^T W is stored */
+  int64_t vocabulary;        /* rows of a stored unembedding, 0: none */
+  const char *metric_origin; /* file that either comes from, for messages */
+  size_t cloud_bytes;        /* of the largest cloud as stored */
+  bool read_ahead;           /* reading is input and output, worth a thread of its own */
 } tg_source_info;
 
 /** Opens the source of model number `model` of a study and checks all that can be checked without reading activations.
@@ -53,7 +54,7 @@ tg_status tg_source_read_metric(tg_source *source, double *matrix);
 /** Rows first..first+count-1 of the stored unembedding as float32, [count][width]. Only where info.vocabulary > 0. */
 tg_status tg_source_read_unembedding(tg_source *source, int64_t first, int64_t count, float *rows);
 
-/** Whether all files hold the same metric; reads them all, so one rank asks. errors TG_EDATA */
+/** Whether all files hold the same metric or unembedding; reads them all, so one rank asks. errors TG_EDATA */
 tg_status tg_source_check_metrics(tg_source *source);
 
 /** A text that changes when an input changes: for each file its path, size, time and shape. Owned by the source. */

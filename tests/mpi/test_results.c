@@ -737,7 +737,7 @@ int main(int argc, char **argv) {
   MPI_Bcast(directory, sizeof directory, MPI_CHAR, 0, MPI_COMM_WORLD);
   if (rank > 0 && !freopen("/dev/null", "w", stdout))
     MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE); /* one report is enough */
-  tg_h5_quiet();
+  tg_h5_prepare();
   int failed = suite_run("results", tests);
   MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
   if (rank == 0 && remove_directory() != 0) failed = EXIT_FAILURE, fprintf(stderr, "%s is not empty\n", directory);
