@@ -19,7 +19,10 @@ typedef struct {
   const double *x;
 } tg_cloud64;
 
-/** d rounded up to whole lanes. */
-static inline int tg_cloud_stride(int d) { return (d + TG_LANES - 1) / TG_LANES * TG_LANES; }
+/** d rounded up to whole lanes, and never a multiple of 2 KiB: rows that far apart fall into the same few sets of a cache. */
+static inline int tg_cloud_stride(int d) {
+  const int ld = (d + TG_LANES - 1) / TG_LANES * TG_LANES;
+  return ld % 512 == 0 ? ld + TG_LANES : ld;
+}
 
 #endif
