@@ -1,5 +1,5 @@
 /* Ranks agree on failures and notice differences. Every check is made on all ranks before CUnit sees it. */
-#include "../oracle/suite.h"
+#include "mpi_suite.h"
 #include "parallel/comm.h"
 
 #include <stdbool.h>
@@ -7,17 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static int rank, ranks;
-
-/* Whether something holds on all ranks; names those where it does not. */
-static bool on_all(bool mine, int line) {
-  int all = mine;
-  MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-  if (!mine) fprintf(stderr, "rank %d of %d: line %d does not hold\n", rank, ranks, line);
-  return all;
-}
-#define ASSERT_ON_ALL(condition) CU_ASSERT(on_all(condition, __LINE__))
 
 /* tg_comm_agree with its printing caught in printed. */
 static tg_status agree_quietly(MPI_Comm comm, tg_status mine, char *printed, size_t room) {
@@ -105,18 +94,13 @@ static void one_bit_or_byte_that_differs_is_noticed(void) {
 }
 
 int main(int argc, char **argv) {
-  MPI_Init(&argc, &argv);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  mpi_suite_begin(&argc, &argv);
   CU_TestInfo tests[] = {{"all ranks get the lowest failing rank's code", all_ranks_get_the_lowest_failing_ranks_code},
                          {"a part of the ranks agrees by itself", a_part_of_the_ranks_agrees_by_itself},
                          {"equal bytes are the same", equal_bytes_are_the_same},
                          {"one bit or byte that differs is noticed", one_bit_or_byte_that_differs_is_noticed},
                          CU_TEST_INFO_NULL};
-  if (rank > 0 && !freopen("/dev/null", "w", stdout))
-    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE); /* one report is enough */
-  int failed = suite_run("comm", tests);
-  MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+  int failed = mpi_suite_run("comm", tests);
   MPI_Finalize();
   return failed;
 }

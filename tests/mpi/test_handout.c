@@ -1,5 +1,5 @@
 /* Every ticket goes to one rank, and nobody waits for long. Every check is made on all ranks before CUnit sees it. */
-#include "../oracle/suite.h"
+#include "mpi_suite.h"
 #include "base/timer.h"
 #include "parallel/handout.h"
 
@@ -9,17 +9,6 @@
 #include <time.h>
 
 enum { MAX_TICKETS = 600 };
-
-static int rank, ranks;
-
-/* Whether something holds on all ranks; names those where it does not. */
-static bool on_all(bool mine, int line) {
-  int all = mine;
-  MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-  if (!mine) fprintf(stderr, "rank %d of %d: line %d does not hold\n", rank, ranks, line);
-  return all;
-}
-#define ASSERT_ON_ALL(condition) CU_ASSERT(on_all(condition, __LINE__))
 
 /* What a rank got from one hand-out. */
 typedef struct {
@@ -195,9 +184,7 @@ static void handouts_in_a_row_do_not_mix(void) {
 }
 
 int main(int argc, char **argv) {
-  MPI_Init(&argc, &argv);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  mpi_suite_begin(&argc, &argv);
   CU_TestInfo tests[] = {
       {"every ticket is given once", every_ticket_is_given_once},
       {"ranks of different speed share the tickets", ranks_of_different_speed_share_the_tickets},
@@ -208,10 +195,7 @@ int main(int argc, char **argv) {
       {"rank 0 calls back while it waits", rank_0_calls_back_while_it_waits_for_the_others},
       {"hand-outs in a row do not mix", handouts_in_a_row_do_not_mix},
       CU_TEST_INFO_NULL};
-  if (rank > 0 && !freopen("/dev/null", "w", stdout))
-    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE); /* one report is enough */
-  int failed = suite_run("handout", tests);
-  MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+  int failed = mpi_suite_run("handout", tests);
   MPI_Finalize();
   return failed;
 }

@@ -1,6 +1,6 @@
 /* The result file: what is written by many ranks is read back with plain HDF5 calls. Every check is made on all ranks before
  * CUnit sees it. */
-#include "../oracle/suite.h"
+#include "mpi_suite.h"
 #include "hdf5/h5.h"
 #include "results/load.h"
 #include "results/lock.h"
@@ -16,17 +16,7 @@
 
 enum { P = 4, S = 2, N_ANGLES = 2, N_MODELS = 2, MAX_NAMES = 400, LENGTH = 128 };
 
-static int rank, ranks;
 static char directory[256];
-
-/* Whether something holds on all ranks; names those where it does not. */
-static bool on_all(bool mine, int line) {
-  int all = mine;
-  MPI_Allreduce(MPI_IN_PLACE, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD);
-  if (!mine) fprintf(stderr, "rank %d of %d: line %d does not hold\n", rank, ranks, line);
-  return all;
-}
-#define ASSERT_ON_ALL(condition) CU_ASSERT(on_all(condition, __LINE__))
 
 /* ---- every H5Dwrite passes here: which datasets, in which order, and a failure on purpose ---- */
 
@@ -715,9 +705,7 @@ static int remove_directory(void) {
 }
 
 int main(int argc, char **argv) {
-  MPI_Init(&argc, &argv);
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  mpi_suite_begin(&argc, &argv);
   for (int m = 0; m < N_MODELS; m++) models[m] = model_of(m);
   CU_TestInfo tests[] = {{"a new file says what it is", a_new_file_says_what_it_is},
                          {"rows of all ranks are read back", rows_of_all_ranks_are_read_back},
@@ -735,11 +723,8 @@ int main(int argc, char **argv) {
   snprintf(directory, sizeof directory, "/tmp/test_results_XXXXXX");
   if (rank == 0 && !mkdtemp(directory)) MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
   MPI_Bcast(directory, sizeof directory, MPI_CHAR, 0, MPI_COMM_WORLD);
-  if (rank > 0 && !freopen("/dev/null", "w", stdout))
-    MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE); /* one report is enough */
   tg_h5_prepare();
-  int failed = suite_run("results", tests);
-  MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+  int failed = mpi_suite_run("results", tests);
   if (rank == 0 && remove_directory() != 0) failed = EXIT_FAILURE, fprintf(stderr, "%s is not empty\n", directory);
   MPI_Bcast(&failed, 1, MPI_INT, 0, MPI_COMM_WORLD);
   MPI_Finalize();

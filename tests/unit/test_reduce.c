@@ -1,8 +1,8 @@
 /* Moments, correlations, bootstrap and adjusted p-values against frozen values (tests/data/make_statistics.py). */
+#include "../oracle/suite.h"
 #include "reduce/correlation.h"
 #include "reduce/moments.h"
 
-#include <CUnit/Basic.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -268,7 +268,6 @@ static void adjusted_p_values_match_scipy(void) {
 }
 
 int main(void) {
-  if (CU_initialize_registry() != CUE_SUCCESS) return EXIT_FAILURE;
   CU_TestInfo tests[] = {{"moments match NumPy", moments_match_numpy},
                          {"correlations match SciPy", correlations_match_scipy},
                          {"perfect lines are exact", perfect_lines_are_exact},
@@ -281,13 +280,5 @@ int main(void) {
                          {"a series of the paper's size matches", a_series_of_the_papers_size_matches},
                          {"adjusted p-values match SciPy", adjusted_p_values_match_scipy},
                          CU_TEST_INFO_NULL};
-  CU_SuiteInfo suites[] = {{"reduce", NULL, NULL, NULL, NULL, tests}, CU_SUITE_INFO_NULL};
-  unsigned failed = 1;
-  if (CU_register_suites(suites) == CUE_SUCCESS) {
-    CU_basic_set_mode(CU_BRM_VERBOSE);
-    CU_basic_run_tests();
-    failed = CU_get_number_of_failure_records();
-  }
-  CU_cleanup_registry();
-  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  return suite_run("reduce", tests);
 }
