@@ -100,6 +100,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     break;
   case ARGP_KEY_END:
     if (!a->argument) argp_error(state, "an argument is missing");
+    if (a->run.ranks > 0 && !a->run.dry_run)
+      argp_error(state, "--ranks plans for --dry-run; mpirun -n N runs on N ranks");
     if (a->run.resume && a->run.force) argp_error(state, "--resume and --force exclude each other");
     break;
   default:

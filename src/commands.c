@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void tg_command_version(void) {
   printf("tokengeom %s\n%sCPU: %s\nkernel: %s\n", tg_provenance_version(), tg_provenance_libraries(),
@@ -31,6 +32,10 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
     printf("%s# inputs:\n", config->resolved);
     for (const char *line = study.inputs; *line; line += strcspn(line, "\n") + 1)
       printf("#   %.*s\n", (int)strcspn(line, "\n"), line);
+    st = tg_study_check_directory(config->output);
+  }
+  if (st == TG_OK) {
+    if (access(config->output, F_OK) == 0) printf("# the output exists: run needs --resume or --force\n");
     printf("# the config is valid\n");
   }
   tg_study_close(&study);
@@ -58,10 +63,21 @@ static tg_status print_model_info(hid_t group, const char *name, void *context) 
   return st;
 }
 
+/* A text of one line stands behind its name, a longer one below it. */
+static void print_text(const char *name, const char *text) {
+  const bool one_line = strcspn(text, "\n") + 1 >= strlen(text);
+  printf("%s:%s", name, one_line ? " " : "\n");
+  for (const char *line = text; *line;) {
+    const int length = (int)strcspn(line, "\n");
+    printf("%s%.*s\n", one_line ? "" : "  ", length, line);
+    line += length + (line[length] == '\n');
+  }
+}
+
 static herr_t print_provenance(hid_t group, const char *name, const H5L_info_t *info, void *context) {
   (void)info, (void)context;
   char *text = tg_h5_string_dataset(group, name);
-  if (text && strncmp(name, "config", 6) != 0) printf("%s: %.*s\n", name, (int)strcspn(text, "\n"), text);
+  if (text && strncmp(name, "config", 6) != 0) print_text(name, text);
   free(text);
   return 0;
 }

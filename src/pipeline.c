@@ -11,7 +11,6 @@
 #include "worker.h"
 #include <cblas.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,19 +51,17 @@ static tg_status same_study(run *r) {
   return tg_comm_same(r->comm, r->study.inputs, strlen(r->study.inputs), "the inputs");
 }
 
-static tg_status check_directory(const char *output) {
-  char *copy = tg_copy_string(output);
-  TG_CHECK(copy, TG_EINTERNAL, "no memory");
-  struct stat at;
-  const char *directory = dirname(copy);
-  tg_status st = TG_OK;
-  if (stat(directory, &at) != 0 || !S_ISDIR(at.st_mode))
-    st = tg_fail(TG_EIO, TG_HERE, "%s: the directory %s does not exist", output, directory);
-  free(copy);
-  return st;
+/* The section that a line of a config stands in: the last line before it that is not indented. */
+static const char *section_of(const char *text, const char *line) {
+  const char *section = line;
+  while (section > text && (*section == ' ' || *section == '-')) {
+    section--; /* the end of the line before */
+    while (section > text && section[-1] != '\n') section--;
+  }
+  return section;
 }
 
-static tg_status compare_with_earlier(const run *r, const char *name, const char *now) {
+static tg_status compare_with_earlier(const run *r, const char *name, const char *what, const char *now) {
   char *before = NULL;
   TG_TRY(tg_results_read_provenance(r->config->output, name, &before));
   const char *a = before, *b = now;
@@ -72,8 +69,11 @@ static tg_status compare_with_earlier(const run *r, const char *name, const char
   tg_status st = TG_OK;
   if (*a != *b) {
     while (a > before && a[-1] != '\n') a--, b--;
-    st = tg_fail(TG_ECONFIG, TG_HERE, "%s: cannot resume, the %s changed: it was '%.*s', now '%.*s'", r->config->output,
-                 name, (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+    const char *section = section_of(before, a);
+    st = tg_fail(TG_ECONFIG, TG_HERE, "%s: cannot resume, the %s changed: %.*s%s was '%.*s', is now '%.*s'",
+                 r->config->output, what, section < a ? (int)strcspn(section, "\n") : 0, section,
+                 section < a ? "" : "it", (int)strcspn(a + strspn(a, " "), "\n"), a + strspn(a, " "),
+                 (int)strcspn(b + strspn(b, " "), "\n"), b + strspn(b, " "));
   }
   free(before);
   return st;
@@ -83,16 +83,16 @@ static tg_status compare_with_earlier(const run *r, const char *name, const char
 static tg_status check_output(run *r) {
   const char *output = r->config->output;
   struct stat at;
-  TG_TRY(check_directory(output));
+  TG_TRY(tg_study_check_directory(output));
+  TG_TRY(tg_lock_take(output, &r->lock)); /* what is there is looked at when nobody else can change it */
   const bool there = stat(output, &at) == 0;
   TG_CHECK(!there || S_ISREG(at.st_mode), TG_EIO, "%s: exists and is no file", output);
   TG_CHECK(!there || r->options->resume || r->options->force, TG_EIO,
            "%s: exists; --resume goes on with it, --force replaces it", output);
   r->resume = there && r->options->resume;
-  TG_TRY(tg_lock_take(output, &r->lock));
   if (!r->resume) return TG_OK;
-  TG_TRY(compare_with_earlier(r, "config_values", r->config->resolved_values));
-  return compare_with_earlier(r, "inputs", r->study.inputs);
+  TG_TRY(compare_with_earlier(r, "config_values", "config", r->config->resolved_values));
+  return compare_with_earlier(r, "inputs", "inputs", r->study.inputs);
 }
 
 /* Rank 0: a new file, unless there is an old one to go on with. */
@@ -214,7 +214,17 @@ static tg_status conclude(run *r, int stopped) {
   return stopped ? TG_ESTOPPED : TG_OK;
 }
 
+/* Collective. Everything but cosine deviations and logits is the same whatever BLAS does; those want one kernel. */
+static void warn_of_kernels(const run *r) {
+  const char *kernel = tg_provenance_kernel();
+  if (tg_comm_same(r->comm, kernel, strlen(kernel), "the BLAS kernel") != TG_OK && r->rank == 0)
+    fprintf(stderr,
+            "tokengeom: warning: the ranks' CPUs make OpenBLAS use different kernels; cosine_similarity and logits may "
+            "differ in their last digits from another run, unless OPENBLAS_CORETYPE is set\n");
+}
+
 static tg_status execute(run *r, int *stopped) {
+  warn_of_kernels(r);
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? check_output(r) : TG_OK));
   TG_TRY(make_metrics(r)); /* may find bad input, so before anything is made */
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? make_output(r) : TG_OK));
@@ -228,6 +238,7 @@ static tg_status execute(run *r, int *stopped) {
 
 static tg_status plan_only(run *r) {
   const int ranks = r->options->ranks > 0 ? r->options->ranks : r->ranks;
+  TG_TRY(tg_study_check_directory(r->config->output));
   TG_TRY(make_plan(r, ranks));
   return tg_summary_plan(&r->study, &r->plan, ranks);
 }

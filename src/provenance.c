@@ -76,17 +76,21 @@ static tg_status add(tg_provenance_list *list, const char *name, const char *for
 }
 
 static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
-  char text[4096] = "";
-  size_t used = 0;
-  for (int m = 0; m < study->n_models && used < sizeof text; m++) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *out = open_memstream(&text, &size);
+  TG_CHECK(out, TG_EINTERNAL, "no memory for provenance");
+  for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
-    used += (size_t)snprintf(text + used, sizeof text - used, "%s: %d layers, width %d, last layer %s\n", info->model,
-                             info->n_layers, info->width,
-                             info->last_layer_normalized < 0 ? "not said to be normalized or not"
-                             : info->last_layer_normalized   ? "normalized"
-                                                             : "not normalized");
+    fprintf(out, "%s: %d layers, width %d, last layer %s\n", info->model, info->n_layers, info->width,
+            info->last_layer_normalized < 0 ? "not said to be normalized or not"
+            : info->last_layer_normalized   ? "normalized"
+                                            : "not normalized");
   }
-  return add(list, "models", "%s", text);
+  fclose(out);
+  const tg_status st = add(list, "models", "%s", text);
+  free(text);
+  return st;
 }
 
 tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out) {

@@ -1,9 +1,11 @@
 #include "study.h"
 
 #include "base/memory.h"
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* angle_layers that the model has; they are ascending. */
 static int layers_it_has(const tg_config *config, int n_layers) {
@@ -69,6 +71,18 @@ void tg_study_close(tg_study *study) {
   free(study->models);
   free(study->inputs);
   *study = (tg_study){0};
+}
+
+tg_status tg_study_check_directory(const char *output) {
+  char *copy = tg_copy_string(output);
+  TG_CHECK(copy, TG_EINTERNAL, "no memory");
+  struct stat at;
+  const char *directory = dirname(copy);
+  tg_status st = TG_OK;
+  if (stat(directory, &at) != 0 || !S_ISDIR(at.st_mode))
+    st = tg_fail(TG_EIO, TG_HERE, "%s: the directory %s does not exist", output, directory);
+  free(copy);
+  return st;
 }
 
 double tg_study_layer_cost(const tg_study *study, int model, int64_t p) {

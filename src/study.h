@@ -19,6 +19,9 @@ typedef struct {
 tg_status tg_study_open(const tg_config *config, tg_study *out);
 void tg_study_close(tg_study *study); /* safe after a failed open */
 
+/** errors TG_EIO when the directory of an output does not exist */
+tg_status tg_study_check_directory(const char *output);
+
 /** Work of one layer of a prompt in multiply-adds of the Gram matrix, the unit of a plan's costs. */
 double tg_study_layer_cost(const tg_study *study, int model, int64_t p);
 

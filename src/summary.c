@@ -46,18 +46,19 @@ static tg_status time_one_cloud(const tg_results_model *model, int width, double
   return st;
 }
 
-/* Memory of one rank that works on a model, bytes: two layers, the measurement's scratch, rows, the program itself. */
+/* Memory of one rank that works on a model, bytes: two layers, the measurement's scratch, rows. */
 static double rank_bytes(const tg_results_model *m, const tg_source_info *info, int layers_of_a_shard) {
   const double n = info->n_tokens, ld = tg_cloud_stride(info->width), d = info->width;
-  double bytes = (double)info->cloud_bytes + 4.0 * n * ld + tg_measurer_bytes(&m->shape, info->width);
+  double bytes =
+      (double)info->cloud_bytes + (double)info->cache_bytes + 4.0 * n * ld + tg_measurer_bytes(&m->shape, info->width);
   bytes += layers_of_a_shard * 8.0 *
            (6.0 * m->shape.n_scales + 2.0 * m->shape.k + n * (m->neighbors ? 1.0 + m->shape.k / 2.0 : 1.0));
   if (info->has_metric || info->vocabulary > 0) bytes += 8.0 * d * d + 16.0 * n * ld;
-  return bytes + 48e6;
+  return bytes;
 }
 
 tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks) {
-  double seconds = 0.0, bytes_to_read = 0.0, memory = 0.0;
+  double seconds = 0.0, bytes_to_read = 0.0, memory = 48e6; /* the program with its libraries */
   int longest = 1;
   for (int64_t a = 0; a < plan->n; a++)
     if (plan->shards[a].end - plan->shards[a].first > longest) longest = plan->shards[a].end - plan->shards[a].first;
@@ -73,7 +74,7 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
     for (int64_t p = 0; p < info->n_prompts; p++)
       bytes_to_read += (double)info->cloud_bytes * info->n_tokens_of[p] / info->n_tokens * info->n_levels *
                        info->n_layers * info->read_ahead;
-    memory = fmax(memory, rank_bytes(&study->models[m], info, longest));
+    memory += rank_bytes(&study->models[m], info, longest); /* a rank may work on all of them in turn */
     printf("%-24s %9" PRId64 " %7d %7d %7d %7d %10" PRId64 " %12.4f\n", info->model, info->n_prompts, info->n_levels,
            info->n_layers, info->n_tokens, info->width, info->n_prompts * info->n_levels * info->n_layers, one);
   }

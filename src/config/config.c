@@ -663,6 +663,8 @@ static tg_status verdict(reading *r) {
 
 static tg_status read_tree(reading *r, const char *text, size_t length, int n_overrides) {
   char problem[600];
+  TG_CHECK(length < 4 || memcmp(text, "\x89HDF", 4) != 0, TG_ECONFIG, "%s: is an HDF5 file, expected a config in YAML",
+           r->config->path);
   tg_node *root = tg_node_parse(text, length, -1, problem, sizeof problem);
   if (!root) return tg_fail(TG_ECONFIG, TG_HERE, "%s:%s", r->config->path, problem);
   if (root->kind == TG_NODE_MAP) apply_overrides(r, n_overrides, root);

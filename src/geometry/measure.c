@@ -207,7 +207,7 @@ static void measure_lists(tg_measurer *m, const tg_cloud *c, tg_row *row) {
     memcpy(row->neighbors + i * m->shape.k, m->now.index + i * stride, (size_t)k * sizeof *row->neighbors);
 }
 
-/* Everything of a finite cloud of two tokens or more whose Gram matrix is there. */
+/* Everything of a finite cloud whose Gram matrix is there. */
 static tg_status measure_all(tg_measurer *m, const tg_cloud *c, tg_row *row, double *last) {
   int ranks[MAX_RANKS], n_ranks = 0;
   TG_TRY(find_neighbors(m, c, 0, ranks, &n_ranks));

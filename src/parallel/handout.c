@@ -105,8 +105,8 @@ int64_t tg_handout_next(tg_handout *handout, int64_t done) {
 int tg_handout_ready(tg_handout *handout) {
   tg_handout *h = handout;
   int arrived = 0;
-  if (h->rank == 0 || h->finished) return 1;
-  if (!h->waiting) return 0;
+  if (h->rank == 0) return !h->stopped && h->n_tickets - h->next >= 2 * (int64_t)h->ranks; /* none ahead near the end */
+  if (h->finished || !h->waiting) return 0;
   MPI_Request_get_status(h->receiving, &arrived, MPI_STATUS_IGNORE);
   return arrived && h->answer >= 0;
 }

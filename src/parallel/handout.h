@@ -24,7 +24,7 @@ void tg_handout_destroy(tg_handout **handout); /* safe on NULL, leaves NULL */
  *  done  units of work finished since the last call, for rank 0's progress */
 int64_t tg_handout_next(tg_handout *handout, int64_t done);
 
-/** Whether tg_handout_next would answer at once. */
+/** Whether a ticket is there to be taken ahead. */
 int tg_handout_ready(tg_handout *handout);
 
 /** Rank 0: answers what has arrived; call every few milliseconds. Others: nothing. */

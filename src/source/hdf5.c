@@ -25,7 +25,8 @@ typedef struct {
 typedef struct {
   stored_file *files;
   int n_files, n_levels, n_layers, width;
-  int open; /* the file that is open, -1: none */
+  int open;     /* the file that is open, -1: none */
+  size_t cache; /* of its chunks, bytes */
   hid_t file, states;
 } state;
 
@@ -46,7 +47,7 @@ static void destroy(void *opaque) {
 }
 
 /* A chunk is decoded once even when it holds more than one cloud: the cache gets room for all chunks of one cloud. */
-static hid_t open_states(hid_t file) {
+static hid_t open_states(hid_t file, size_t *cache) {
   hid_t plain = H5Dopen2(file, "hidden_states", H5P_DEFAULT);
   if (plain < 0) return plain;
   const hid_t creation = H5Dget_create_plist(plain), type = H5Dget_type(plain), space = H5Dget_space(plain);
@@ -59,7 +60,8 @@ static hid_t open_states(hid_t file) {
     double bytes = (double)H5Tget_size(type) * chunks;
     for (int a = 0; a < AXES; a++) bytes *= (double)chunk[a];
     const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
-    H5Pset_chunk_cache(access, 10007, bytes < 1073741824.0 ? (size_t)bytes + 1048576 : 1073741824, 0.75);
+    *cache = bytes < 1073741824.0 ? (size_t)bytes + 1048576 : 1073741824;
+    H5Pset_chunk_cache(access, 10007, *cache, 0.75);
     result = H5Dopen2(file, "hidden_states", access);
     H5Pclose(access);
     H5Dclose(plain);
@@ -75,7 +77,7 @@ static tg_status open_file(state *s, int which) {
   close_file(s);
   const char *path = s->files[which].path;
   TG_TRY(tg_h5_open_input(path, &s->file));
-  s->states = open_states(s->file);
+  s->states = open_states(s->file, &s->cache);
   TG_CHECK(s->states >= 0, TG_EDATA, "%s: no dataset 'hidden_states'", path);
   s->open = which;
   return TG_OK;
@@ -302,7 +304,7 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   TG_TRY(tg_h5_open_input(path, &s->file));
   s->open = which;
   TG_TRY(check_format(path, s->file, &info->model));
-  s->states = open_states(s->file);
+  s->states = open_states(s->file, &s->cache);
   TG_TRY(read_states_header(s, f, shape));
   TG_TRY(read_optional_headers(s, f, shape));
   const int normalized = (int)tg_h5_integer_attribute(s->states, "last_layer_normalized", -1);
@@ -310,6 +312,7 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   TG_TRY(read_prompts(s, f, info));
   const size_t bytes = (size_t)f->n_tokens * (size_t)s->width * tg_element_size(f->element);
   info->cloud_bytes = bytes > info->cloud_bytes ? bytes : info->cloud_bytes;
+  info->cache_bytes = s->cache > info->cache_bytes ? s->cache : info->cache_bytes;
   info->n_tokens = f->n_tokens > info->n_tokens ? f->n_tokens : info->n_tokens;
   info->has_loss |= f->has_loss;
   info->has_entropy |= f->has_entropy;

@@ -105,6 +105,10 @@ static tg_status name_model(const tg_config *config, int model, tg_source_info *
              "%s: models[%d]: the source's model '%s' is no name for a group ([A-Za-z0-9._-]+), so models[%d].name is "
              "needed",
              config->path, model, info->model, model);
+  TG_CHECK(
+      strlen(info->model) <= 200, TG_ECONFIG,
+      "%s: models[%d]: the source's model has a name of %zu characters, more than 200, so models[%d].name is needed",
+      config->path, model, strlen(info->model), model);
   TG_CHECK(strcmp(info->model, ".") != 0 && strcmp(info->model, "..") != 0, TG_ECONFIG,
            "%s: models[%d]: the source's model '%s' is no name for a group, so models[%d].name is needed", config->path,
            model, info->model, model);

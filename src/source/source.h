@@ -26,6 +26,7 @@ typedef struct {
   int64_t vocabulary;        /* rows of a stored unembedding, 0: none */
   const char *metric_origin; /* file that either comes from, for messages */
   size_t cloud_bytes;        /* of the largest cloud as stored */
+  size_t cache_bytes;        /* memory that reading may keep beside that */
   bool read_ahead;           /* reading is input and output, worth a thread of its own */
 } tg_source_info;
 

@@ -144,7 +144,7 @@ static void the_next_ticket_is_there_when_it_is_asked_for(void) {
   tg_handout_stop(handout);
   while (tg_handout_next(handout, 0) >= 0) continue;
   tg_handout_finish(handout, (tg_tick){NULL, NULL});
-  ASSERT_ON_ALL(tg_handout_ready(handout)); /* -1 is known */
+  ASSERT_ON_ALL(!tg_handout_ready(handout)); /* nothing is left to be taken */
   tg_handout_destroy(&handout);
   tg_handout_destroy(&handout); /* safe on NULL */
 }

@@ -236,7 +236,7 @@ class Refused(support.Case):
             self.refuse(CONFIG, "m", config=config, ranks=RANKS)
 
     def test_a_model_without_a_usable_name(self):
-        for name in (None, "a/b", "", ".", "../up"):
+        for name in (None, "a/b", "", ".", "../up", 300 * "b"):
             with self.subTest(name=name):
                 self.write(model=name)
                 self.refuse(CONFIG, "name", config=self.config({"source": files("a.h5")}))

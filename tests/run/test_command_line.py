@@ -81,6 +81,7 @@ class Usage(support.Case):
                                ("--ranks", ("0", "-2", "2.5"))):
             for value in values:
                 self.refuse("run", config, f"{option}={value}", says=[option])
+        self.refuse("run", config, "--ranks=3", says=["--ranks", "mpirun"])  # it would run on one rank
         self.refuse("export", config, says=["--csv"])
         self.assert_nothing_left()
         result = self.refuse("run", config, "--frobnicate", ranks=3)
@@ -185,6 +186,14 @@ class Validate(support.Case):
         write_states(self.path("a.h5"), clouds())
         self.assertEqual(support.run("validate", self.config(files("a.h5"), prompts=[77])).code, CONFIG)
         self.assertEqual(support.run("validate", self.path("none.yaml")).code, NO_INPUT)
+        result = support.run("validate", self.path("a.h5"))
+        self.assertEqual(result.code, CONFIG)
+        self.assertIn("HDF5", result.errors[0])
+        nowhere = self.config(synthetic(), output="nowhere/results.h5")
+        for command in (("validate",), ("run", "--dry-run"), ("run",)):
+            result = support.run(*command, nowhere)
+            self.assertEqual(result.code, IO, result)
+            self.assertIn("nowhere does not exist", result.errors[0])
 
     def test_odd_paths(self):
         """Quotes, spaces, colons and hashes in a path."""
@@ -310,6 +319,13 @@ class DryRun(support.Case):
         self.assertAlmostEqual(float(re.search(r"to read +([\d.]+) GB", out)[1]), 4 * 2 * 3 * 200 * 64 * 2 / 1e9, delta=0.006)
         self.run_ok("run", config)
         self.assertAlmostEqual(float(re.search(r"result file +([\d.]+) GB", out)[1]), self.path("results.h5").stat().st_size / 1e9, delta=0.001)
+
+    def test_memory_of_several_models(self):
+        """A rank may keep the scratch of every model: the plan adds them up."""
+        models = [{"name": f"m{a}", "source": synthetic(prompts=1, layers=2, tokens=600, width=1024)} for a in range(3)]
+        memory = [float(re.search(r"about (\d+) MB", self.run_ok("run", self.config(*models[:n]), "--dry-run").out)[1]) for n in (1, 2, 3)]
+        self.assertGreater(memory[1] - memory[0], 5)
+        self.assertAlmostEqual(memory[2] - memory[1], memory[1] - memory[0], delta=2)
 
     def test_an_output_that_exists_is_no_obstacle(self):
         config = self.config(synthetic())

@@ -2,6 +2,8 @@
 
 Oracle: tests/data/smollm2-reference.h5, float64 with NumPy and DADApy 0.3.4 (made by tests/data/make_smollm2_cut.py);
 limits in support.py. Between rank counts: equal bytes."""
+import re
+
 import h5py
 import support
 
@@ -29,6 +31,24 @@ class Reference(support.Case):
         self.run_ok("run", config, "--set", f"output={self.path('a.h5')}")
         self.run_ok("run", config, "--set", f"output={self.path('b.h5')}", ranks=1)
         self.assert_same_bytes(support.load_models(self.path("a.h5")), support.load_models(self.path("b.h5")))
+
+
+class Readme(support.Case):
+    def test_its_python_lines(self):
+        """The README's lines for xarray pick by prompt id, level and scale; oracle: the same number by place, through h5py."""
+        output = self.path("results-quickstart.h5")
+        self.run_ok("run", support.SOURCE / "config" / "quickstart.yaml", "--set", f"output={output}")
+        lines = (support.SOURCE / "README.md").read_text().splitlines()
+        first = lines.index("    import xarray")
+        code = lines[first:lines.index("", first)]
+        picked = re.match(r"gride\.value\.sel\(.*\)", code.pop().strip())[0]
+        names = {}
+        exec("\n".join(line.strip() for line in code).replace("results-quickstart.h5", str(output)), names)
+        with h5py.File(output) as file:
+            model = file["models/SmolLM2-135M"]
+            place = [list(model["prompt_id"]).index(510), list(model["shuffle"]).index(4), slice(None), list(model["scale"]).index(2)]
+            expected = model["intrinsic_dimension/gride/value"][tuple(place)]
+        self.assertTrue((eval(picked, names).values == expected).all())
 
 
 support.main()
