@@ -16,6 +16,8 @@ pkg_check_modules(GSL REQUIRED IMPORTED_TARGET gsl)           # libgsl-dev
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)     # libyaml-dev
 pkg_check_modules(MD REQUIRED IMPORTED_TARGET libmd)          # libmd-dev
 
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)   # libjansson-dev
+
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED) # librandom123-dev
 add_library(random123 INTERFACE)
 target_include_directories(random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
@@ -23,3 +25,11 @@ target_include_directories(random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
 add_library(parallel_hdf5 INTERFACE)
 target_include_directories(parallel_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(parallel_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} MPI::MPI_C)
+
+# The model in the same process. Any llama.cpp installation will do; the PyPI package llama-cpp-python carries one:
+#   -DCMAKE_PREFIX_PATH="$(venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
+option(TG_WITH_LLAMA "Run models through libllama (source kind llama)" OFF)
+if(TG_WITH_LLAMA)
+  enable_language(CXX) # libllama is C++
+  find_package(llama REQUIRED)
+endif()

@@ -123,7 +123,11 @@ static int64_t all_runs(const tg_study *study, int32_t *const *status, tg_shard_
     const tg_results_model *model = &study->models[m];
     for (int64_t p = 0; p < model->n_prompts; p++)
       for (int s = 0; s < model->n_levels; s++) {
-        const tg_shard_stack like = {.model = m, .level = s, .prompt = p, .cost = tg_study_layer_cost(study, m, p)};
+        const tg_shard_stack like = {.model = m,
+                                     .level = s,
+                                     .prompt = p,
+                                     .cost = tg_study_layer_cost(study, m, p),
+                                     .whole = tg_source_describe(study->sources[m])->forward};
         const int32_t *row = status ? status[m] + (p * model->n_levels + s) * model->n_layers : NULL;
         n += append_runs(&like, row, model->n_layers, stacks ? stacks + n : NULL);
       }

@@ -57,8 +57,21 @@ static double rank_bytes(const tg_results_model *m, const tg_source_info *info, 
   return bytes;
 }
 
+/* Seconds of one forward pass of a model's first prompt, with loss and entropy. */
+static tg_status time_one_pass(tg_source *source, double *seconds) {
+  const tg_source_info *info = tg_source_describe(source);
+  void *raw = NULL;
+  TG_TRY(tg_alloc_bytes(info->cloud_bytes, 1, &raw));
+  const double start = tg_seconds();
+  tg_status st = TG_OK;
+  for (int l = 0; st == TG_OK && l < info->n_layers; l++) st = tg_source_read(source, 0, 0, l, raw);
+  *seconds = tg_seconds() - start;
+  free(raw);
+  return st;
+}
+
 tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks) {
-  double seconds = 0.0, bytes_to_read = 0.0, memory = 48e6; /* the program with its libraries */
+  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 48e6; /* the program with its libraries */
   int longest = 1;
   for (int64_t a = 0; a < plan->n; a++)
     if (plan->shards[a].end - plan->shards[a].first > longest) longest = plan->shards[a].end - plan->shards[a].first;
@@ -66,17 +79,22 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
          "s a cloud");
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
-    double one = 0.0, cost = 0.0, full = (double)info->n_tokens;
+    double one = 0.0, forward = 0.0, cost = 0.0, full = (double)info->n_tokens;
     TG_TRY(time_one_cloud(&study->models[m], info->width, &one));
+    if (info->forward) TG_TRY(time_one_pass(study->sources[m], &forward));
     for (int64_t p = 0; p < info->n_prompts; p++) cost += tg_study_layer_cost(study, m, p);
     full = (full + 64.0) * (full + 64.0) * (info->width + 64.0);
-    seconds += one * cost / full * info->n_levels * info->n_layers;
+    seconds += (one * info->n_layers + forward) * cost / full * info->n_levels;
+    shared += (double)info->shared_bytes;
     for (int64_t p = 0; p < info->n_prompts; p++)
       bytes_to_read += (double)info->cloud_bytes * info->n_tokens_of[p] / info->n_tokens * info->n_levels *
-                       info->n_layers * info->read_ahead;
+                       info->n_layers * (info->read_ahead && !info->forward);
     memory += rank_bytes(&study->models[m], info, longest); /* a rank may work on all of them in turn */
     printf("%-24s %9" PRId64 " %7d %7d %7d %7d %10" PRId64 " %12.4f\n", info->model, info->n_prompts, info->n_levels,
            info->n_layers, info->n_tokens, info->width, info->n_prompts * info->n_levels * info->n_layers, one);
+    if (info->forward)
+      printf("%-24s a forward pass takes %.2f s here, the geometry of its layers %.2f s\n", "", forward,
+             one * info->n_layers);
   }
   const tg_results_layout layout = {study->models, study->n_models, NULL, 0};
   const double efficiency = plan->makespan > 0.0 ? plan->work / (plan->makespan * ranks) : 1.0;
@@ -84,7 +102,9 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
          ranks, plan->n, longest, plan->pieces);
   printf("balance          %.1f %% of the ranks' time is work\n", 100.0 * efficiency);
   printf("to read          %.2f GB\nresult file      %.3f GB\n", bytes_to_read / 1e9, tg_results_bytes(&layout) / 1e9);
-  printf("memory a rank    about %.0f MB\n", memory / 1e6);
+  printf("memory a rank    about %.0f MB", memory / 1e6);
+  if (shared > 0.0) printf(", and %.0f MB of weights that the ranks of a node share", shared / 1e6);
+  printf("\n");
   printf("time             about %.0f s, when reading keeps up (one random cloud of each shape was measured here)\n",
          seconds / ranks / fmax(efficiency, 1e-9));
   return TG_OK;
@@ -110,6 +130,12 @@ static void print_stages(const tg_worker_report *sum, int ranks, double wall_sec
           1e3 * sum->converting / clouds);
   for (int a = 0; a < TG_N_STAGES; a++) fprintf(stderr, "  %s %.3f", tg_stage_names[a], 1e3 * sum->stages[a] / clouds);
   fprintf(stderr, "  writing %.3f\n", 1e3 * sum->writing / clouds);
+  double geometry = 0.0;
+  for (int a = 0; a < TG_N_STAGES; a++) geometry += sum->stages[a];
+  if (sum->forward > 0.0)
+    fprintf(stderr,
+            "forward pass %.2f s, loss and entropy %.2f s, geometry %.2f s (%.1f %% of the two), summed over ranks\n",
+            sum->forward, sum->next_token, geometry, 100.0 * geometry / (sum->forward + sum->next_token));
   const double waiting = sum->waited / fmax(sum->busy, 1e-9);
   fprintf(
       stderr,

@@ -48,6 +48,7 @@ typedef struct {
   tg_row *rows;            /* [most layers of a shard] of row_model's shape */
   int n_rows, row_model;
   int32_t *token_ids;
+  int64_t under_way;  /* the shard whose first layer is being read, -1: none */
   int64_t unreported; /* clouds done since the last request for a shard */
   double started;
   tg_progress progress;
@@ -76,6 +77,10 @@ static int64_t next_ticket(worker *w) {
 
 static void start_reading(worker *w, const tg_shard *shard, int l) {
   tg_reader_start(w->readers[shard->model], shard->prompt, shard->level, l);
+}
+
+static const tg_source_info *info_of(const worker *w, const tg_shard *shard) {
+  return tg_source_describe(w->job->study->sources[shard->model]);
 }
 
 static int first_read(const tg_shard *shard) { return shard->first > 0 ? shard->first - 1 : 0; }
@@ -117,7 +122,7 @@ static void count_row(worker *w, const tg_row *row) {
 }
 
 static tg_status measure_layer(worker *w, const tg_shard *shard, int l, const tg_cloud *cloud) {
-  const tg_source_info *info = tg_source_describe(w->job->study->sources[shard->model]);
+  const tg_source_info *info = info_of(w, shard);
   tg_measurer *measurer = w->measurers[shard->model];
   if (l < shard->first) return tg_measure_layer(measurer, cloud, 1, NULL);
   tg_row *row = &w->rows[l - shard->first];
@@ -132,23 +137,31 @@ static tg_status measure_layer(worker *w, const tg_shard *shard, int l, const tg
   return TG_OK;
 }
 
-/* All layers of a shard; while the last one is measured, the first one of the next shard is read. */
+/* While the last layer of a shard is measured, the first one of the next shard is read. */
+static tg_status start_next_shard(worker *w, int64_t *next) {
+  if (!tg_handout_ready(w->handout)) return TG_OK;
+  *next = next_ticket(w);
+  if (*next < 0) return TG_OK;
+  const tg_shard *shard = &w->job->plan->shards[*next];
+  TG_TRY(prepare_model(w, shard->model));
+  if (!info_of(w, shard)->overlap) return TG_OK;
+  start_reading(w, shard, first_read(shard));
+  w->under_way = *next;
+  return TG_OK;
+}
+
+/* All layers of a shard. */
 static tg_status measure_shard(worker *w, const tg_shard *shard, int64_t *next) {
+  const bool overlap = info_of(w, shard)->overlap;
   tg_reader *reader = w->readers[shard->model];
   tg_measure_restart(w->measurers[shard->model]);
   for (int l = first_read(shard); l < shard->end; l++) {
     tg_cloud cloud;
     TG_TRY(tg_reader_wait(reader, (tg_tick){tick, w}, &cloud));
-    if (l + 1 < shard->end)
-      start_reading(w, shard, l + 1);
-    else if (tg_handout_ready(w->handout)) {
-      *next = next_ticket(w);
-      if (*next >= 0) {
-        TG_TRY(prepare_model(w, w->job->plan->shards[*next].model));
-        start_reading(w, &w->job->plan->shards[*next], first_read(&w->job->plan->shards[*next]));
-      }
-    }
+    if (overlap && l + 1 < shard->end) start_reading(w, shard, l + 1);
+    if (overlap && l + 1 == shard->end) TG_TRY(start_next_shard(w, next));
     TG_TRY(measure_layer(w, shard, l, &cloud));
+    if (!overlap && l + 1 < shard->end) start_reading(w, shard, l + 1);
   }
   return TG_OK;
 }
@@ -156,11 +169,12 @@ static tg_status measure_shard(worker *w, const tg_shard *shard, int64_t *next) 
 static tg_status write_shard(worker *w, const tg_shard *shard) {
   tg_source *source = w->job->study->sources[shard->model];
   const int n_rows = shard->end - shard->first;
-  double last = tg_seconds(), loss, entropy;
-  if (shard->end == tg_source_describe(source)->n_layers) {
-    TG_TRY(tg_source_read_scalars(source, shard->prompt, shard->level, &loss, &entropy, w->token_ids));
-    TG_TRY(tg_results_write_prompt(w->job->results, shard->model, shard->prompt, shard->level, loss, entropy,
-                                   w->token_ids, &w->rows[n_rows - 1]));
+  double last = tg_seconds();
+  if (shard->end == info_of(w, shard)->n_layers) {
+    tg_source_scalars scalars = {.token_ids = w->token_ids};
+    TG_TRY(tg_source_read_scalars(source, shard->prompt, shard->level, &scalars));
+    TG_TRY(tg_results_write_prompt(w->job->results, shard->model, shard->prompt, shard->level, scalars.loss,
+                                   scalars.entropy, w->token_ids, &w->rows[n_rows - 1]));
   }
   TG_TRY(
       tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first, n_rows, w->rows));
@@ -168,12 +182,12 @@ static tg_status write_shard(worker *w, const tg_shard *shard) {
   return TG_OK;
 }
 
-static tg_status do_shard(worker *w, int64_t ticket, int64_t *next, int started) {
+static tg_status do_shard(worker *w, int64_t ticket, int64_t *next) {
   const tg_shard *shard = &w->job->plan->shards[ticket];
   double last = tg_seconds(), idle = w->report.idle;
   TG_TRY(prepare_model(w, shard->model));
   TG_TRY(prepare_rows(w, shard->model, shard->end - shard->first));
-  if (!started) start_reading(w, shard, first_read(shard));
+  if (w->under_way != ticket) start_reading(w, shard, first_read(shard));
   TG_TRY(measure_shard(w, shard, next));
   for (int m = 0; m < w->job->study->n_models; m++) /* HDF5 is for one thread at a time */
     if (w->readers[m]) tg_reader_settle(w->readers[m], (tg_tick){tick, w});
@@ -187,10 +201,9 @@ static tg_status do_shard(worker *w, int64_t ticket, int64_t *next, int started)
 static tg_status work(worker *w) {
   enum { NOT_ASKED = -2 };
   int64_t ticket = next_ticket(w);
-  for (int started = 0; ticket >= 0;) {
+  while (ticket >= 0) {
     int64_t next = NOT_ASKED;
-    TG_TRY(do_shard(w, ticket, &next, started));
-    started = next >= 0;
+    TG_TRY(do_shard(w, ticket, &next));
     ticket = next == NOT_ASKED ? next_ticket(w) : next;
   }
   return TG_OK;
@@ -216,7 +229,10 @@ static void collect(worker *w) {
     r->waited += times.waited;
     r->reading += times.reading;
     r->converting += times.converting;
-    r->bytes_read += (double)times.bytes;
+    const tg_source_times passes = tg_source_report(w->job->study->sources[m]);
+    r->bytes_read += tg_source_describe(w->job->study->sources[m])->forward ? 0.0 : (double)times.bytes;
+    r->forward += passes.forward;
+    r->next_token += passes.next_token;
     if (!w->measurers[m]) continue;
     for (int a = 0; a < TG_N_STAGES; a++) r->stages[a] += tg_measurer_seconds(w->measurers[m])[a];
     r->float64_pairs += (double)tg_measurer_float64_pairs(w->measurers[m]);
@@ -235,7 +251,7 @@ static void destroy(worker *w) {
 }
 
 tg_status tg_worker_run(const tg_worker_job *job, tg_worker_report *report, int *stopped) {
-  worker w = {.job = job, .started = tg_seconds()};
+  worker w = {.job = job, .under_way = -1, .started = tg_seconds()};
   MPI_Comm_rank(job->comm, &w.rank);
   tg_status st = tg_comm_agree(job->comm, create(&w));
   if (st == TG_OK) st = tg_handout_create(job->comm, job->plan->n, &w.handout);

@@ -12,7 +12,7 @@
 typedef struct {
   double busy, idle;                  /* seconds inside shards; waiting for one */
   double waited, reading, converting; /* of reader.h */
-  double writing;
+  double writing, forward, next_token;
   double stages[TG_N_STAGES];
   double bytes_read, shards, clouds, bad_clouds, reason_clouds, float64_pairs;
 } tg_worker_report;

@@ -320,11 +320,8 @@ static void read_figure_prompts(reading *r, const tg_key *key, const tg_node *no
 /* ---- models ---- */
 
 /* Takes the path. A file that cannot be read is missing. */
-static void add_file(reading *r, const char *name, const tg_node *node, tg_source_config *source, char *path) {
+static void check_input(reading *r, const char *name, const tg_node *node, const char *path) {
   struct stat at;
-  source->files = realloc(source->files, ((size_t)source->n_files + 1) * sizeof *source->files);
-  if (!source->files) abort();
-  source->files[source->n_files++] = path;
   if (stat(path, &at) != 0 || access(path, R_OK) != 0) {
     r->n_missing++;
     mistake_at(r, node, "%s: %s: %s", name, path, strerror(errno));
@@ -332,6 +329,13 @@ static void add_file(reading *r, const char *name, const tg_node *node, tg_sourc
     mistake_at(r, node, "%s: %s is a directory, expected a file", name, path);
   else if (!tg_node_is_text(path))
     mistake_at(r, node, "%s: the name of %s is not UTF-8", name, path);
+}
+
+static void add_file(reading *r, const char *name, const tg_node *node, tg_source_config *source, char *path) {
+  source->files = realloc(source->files, ((size_t)source->n_files + 1) * sizeof *source->files);
+  if (!source->files) abort();
+  source->files[source->n_files++] = path;
+  check_input(r, name, node, path);
 }
 
 /* The pattern below the config's directory, whose own name is taken as it is. */
@@ -407,28 +411,39 @@ static void read_name(reading *r, const char *name, const tg_node *node, tg_mode
     model->name = tg_copy_string(node->text);
 }
 
+static void read_model_file(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
+    mistake_at(r, node, "%s: %s is not a path", name, shown(node));
+    return;
+  }
+  source->model_file = resolve_path(r->config, node->text);
+  check_input(r, name, node, source->model_file);
+}
+
+static void read_short_prompts(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+  source->keep_short = is_word(node, "keep");
+  if (!source->keep_short && !is_word(node, "leave_out"))
+    mistake_at(r, node, "%s: %s is unknown, expected leave_out or keep", name, shown(node));
+}
+
 static const char *read_kind(reading *r, const tg_node *node, const char *name, tg_source_config *source) {
-  if (is_word(node, "hdf5")) {
-    source->kind = TG_SOURCE_HDF5;
-    return "hdf5";
-  }
-  if (is_word(node, "synthetic")) {
-    source->kind = TG_SOURCE_SYNTHETIC;
-    return "synthetic";
-  }
-  if (is_word(node, "llama") || is_word(node, "summaries"))
-    mistake_at(r, node, "%s: %s is not part of this version, expected hdf5 or synthetic", name, shown(node));
-  else
-    mistake_at(r, node, "%s: %s is unknown, expected hdf5 or synthetic", name, shown(node));
+  for (int kind = 0; kind < TG_N_SOURCE_KINDS; kind++)
+    if (is_word(node, tg_source_kinds[kind])) {
+      source->kind = (tg_source_kind)kind;
+      return tg_source_kinds[kind];
+    }
+  mistake_at(r, node, "%s: %s is %s, expected hdf5, llama or synthetic", name, shown(node),
+             is_word(node, "summaries") ? "not part of this version" : "unknown");
   return NULL;
 }
 
 /* ---- sections ---- */
 
+/* Whether a key that this kind of source does not have is one of another kind. */
 static bool belongs_to_another_kind(const char *word, const char *kind) {
   for (int a = 0; a < tg_n_keys; a++)
     if (tg_keys[a].section == TG_SECTION_SOURCE && tg_keys[a].kind[0] && strcmp(tg_keys[a].name, word) == 0)
-      return kind && strcmp(tg_keys[a].kind, kind) != 0;
+      return kind != NULL;
   return false;
 }
 
@@ -491,7 +506,7 @@ static void read_source(reading *r, int model, tg_node *node) {
   const tg_node *kind_node = tg_node_get(node, "kind");
   snprintf(name, sizeof name, "models[%d].source.kind", model);
   if (!kind_node) {
-    mistake_at(r, node, "%s: is missing, expected hdf5 or synthetic", name);
+    mistake_at(r, node, "%s: is missing, expected hdf5, llama or synthetic", name);
     return;
   }
   const char *kind = read_kind(r, kind_node, name, source);
@@ -548,7 +563,12 @@ static void read_special(reading *r, const tg_key *key, int model, tg_node *node
       read_source(r, model, node);
     break;
   case TG_SECTION_SOURCE:
-    if (strcmp(key->name, "files") == 0) read_files(r, name, node, &c->models[model].source);
+    if (strcmp(key->name, "files") == 0 || strcmp(key->name, "prompts") == 0)
+      read_files(r, name, node, &c->models[model].source);
+    else if (strcmp(key->name, "model") == 0)
+      read_model_file(r, name, node, &c->models[model].source);
+    else if (strcmp(key->name, "short_prompts") == 0)
+      read_short_prompts(r, name, node, &c->models[model].source);
     break;
   case TG_SECTION_SHUFFLE:
     c->all_levels = all_or_list(r, name, node, 0, 1000, &list, &n);
@@ -577,16 +597,20 @@ static void read_special(reading *r, const tg_key *key, int model, tg_node *node
   }
 }
 
+static bool is_same_file(const char *a, const char *b) {
+  struct stat x, y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
 /* Writing the results must not destroy what they are made from. */
 static void check_output(reading *r, tg_node *root) {
   const tg_config *c = r->config;
-  struct stat output, input;
-  if (!c->output || stat(c->output, &output) != 0) return;
-  for (int m = 0; m < c->n_models; m++)
-    for (int a = 0; a < c->models[m].source.n_files; a++)
-      if (stat(c->models[m].source.files[a], &input) == 0 && input.st_ino == output.st_ino &&
-          input.st_dev == output.st_dev)
-        mistake_at(r, tg_node_get(root, "output"), "output: %s is also an input, of models[%d]", c->output, m);
+  for (int m = 0; c->output && m < c->n_models; m++) {
+    const tg_source_config *source = &c->models[m].source;
+    bool same = source->model_file && is_same_file(source->model_file, c->output);
+    for (int a = 0; a < source->n_files; a++) same |= is_same_file(source->files[a], c->output);
+    if (same) mistake_at(r, tg_node_get(root, "output"), "output: %s is also an input, of models[%d]", c->output, m);
+  }
 }
 
 static void read_root(reading *r, tg_node *root) {
@@ -704,6 +728,7 @@ void tg_config_destroy(tg_config **config) {
   for (int m = 0; m < c->n_models; m++) {
     for (int a = 0; a < c->models[m].source.n_files; a++) free(c->models[m].source.files[a]);
     free(c->models[m].source.files);
+    free(c->models[m].source.model_file);
     free(c->models[m].name);
   }
   free(c->models);

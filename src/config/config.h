@@ -9,20 +9,29 @@
 
 enum { TG_MAX_SCALES = 16, TG_MAX_OVERLAP_K = 256, TG_MAX_SCALE = 65534 };
 
-typedef enum { TG_SOURCE_HDF5, TG_SOURCE_SYNTHETIC } tg_source_kind;
+typedef enum { TG_SOURCE_HDF5, TG_SOURCE_LLAMA, TG_SOURCE_SYNTHETIC, TG_N_SOURCE_KINDS } tg_source_kind;
+
+/* Their names in a config. */
+extern const char *const tg_source_kinds[TG_N_SOURCE_KINDS];
 
 /** Where the clouds of one model come from. */
 typedef struct {
   tg_source_kind kind;
-  /* hdf5: existing paths, in the order of the config, each glob expanded and sorted bytewise; relative ones made
+  /* hdf5: files; llama: prompts. Existing paths, in the order of the config, each glob expanded and sorted bytewise; relative ones made
    * relative to the config's directory */
   char **files;
   int n_files;
+  /* llama */
+  char *model_file; /* GGUF, an existing path */
+  int threads;      /* of the forward pass, in each rank */
+  int gpu_layers;
+  bool keep_short; /* prompts with fewer tokens are cut to whole blocks of the largest level instead of left out */
+  /* llama and synthetic: of a prompt */
+  int tokens;
   /* synthetic */
   int64_t prompts; /* 1.. */
   int shuffles;    /* levels 0..shuffles-1 */
   int layers;      /* clouds, L + 1 */
-  int tokens;
   int width;
   int dimension; /* of the latent uniform cube, <= width */
   int spread;    /* prompt `id` has dimension + (id mod (2 spread + 1)) - spread; 0: all the same */

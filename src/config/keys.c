@@ -9,6 +9,8 @@
 const char *const tg_section_names[TG_N_SECTIONS] = {
     "", "models[].", "models[].source.", "shuffle.", "observables.", "statistics.", "figures.", "compute."};
 
+const char *const tg_source_kinds[TG_N_SOURCE_KINDS] = {"hdf5", "llama", "synthetic"};
+
 #define IN_CONFIG(member) offsetof(tg_config, member)
 #define IN_SOURCE(member) offsetof(tg_source_config, member)
 
@@ -18,9 +20,20 @@ const tg_key tg_keys[] = {
     {TG_SECTION_MODEL, "", "name", TG_KEY_SPECIAL, 0, 0, 0, "~", "[A-Za-z0-9._-]+",
      "name in the results; wins over the source's"},
     {TG_SECTION_MODEL, "", "source", TG_KEY_SPECIAL, 0, 0, 0, NULL, "map", "where the clouds come from"},
-    {TG_SECTION_SOURCE, "", "kind", TG_KEY_SPECIAL, 0, 0, 0, NULL, "hdf5 or synthetic", "kind of source"},
+    {TG_SECTION_SOURCE, "", "kind", TG_KEY_SPECIAL, 0, 0, 0, NULL, "hdf5, llama or synthetic", "kind of source"},
     {TG_SECTION_SOURCE, "hdf5", "files", TG_KEY_SPECIAL, 0, 0, 0, NULL, "paths, globs",
      "hidden-state files, prompts one after another"},
+    {TG_SECTION_SOURCE, "llama", "model", TG_KEY_SPECIAL, 0, 0, 0, NULL, "path",
+     "model file, GGUF; of several the first"},
+    {TG_SECTION_SOURCE, "llama", "prompts", TG_KEY_SPECIAL, 0, 0, 0, NULL, "paths, globs",
+     "JSON lines (.jsonl) with id and text or token_ids, or text files"},
+    {TG_SECTION_SOURCE, "llama", "tokens", TG_KEY_INT, IN_SOURCE(tokens), 2, 65536, "1024", "1", "tokens of a prompt"},
+    {TG_SECTION_SOURCE, "llama", "short_prompts", TG_KEY_SPECIAL, 0, 0, 0, "leave_out", "leave_out or keep",
+     "prompts with fewer tokens; keep cuts them to whole blocks of the largest level"},
+    {TG_SECTION_SOURCE, "llama", "threads", TG_KEY_INT, IN_SOURCE(threads), 1, 1024, "1", "threads",
+     "threads of the forward pass in each rank"},
+    {TG_SECTION_SOURCE, "llama", "gpu_layers", TG_KEY_INT, IN_SOURCE(gpu_layers), 0, 100000, "0", "layers",
+     "layers of the model on a GPU"},
     {TG_SECTION_SOURCE, "synthetic", "prompts", TG_KEY_INT64, IN_SOURCE(prompts), 1, 1000000000, "8", "1",
      "number of prompts"},
     {TG_SECTION_SOURCE, "synthetic", "shuffles", TG_KEY_INT, IN_SOURCE(shuffles), 1, 64, "1", "1",

@@ -95,14 +95,19 @@ static void print_value(FILE *out, const tg_config *c, const tg_key *key, const 
 
 static void print_model(FILE *out, const tg_model_config *model, bool values_only) {
   const tg_source_config *source = &model->source;
-  const char *kind = source->kind == TG_SOURCE_HDF5 ? "hdf5" : "synthetic";
+  const char *kind = tg_source_kinds[source->kind];
   fputs("  - name: ", out);
   if (model->name)
     print_quoted(out, model->name);
   else
     fputc('~', out);
   fprintf(out, "\n    source:\n      kind: %s\n", kind);
-  if (source->kind == TG_SOURCE_HDF5) fputs("      files:\n", out);
+  if (source->kind == TG_SOURCE_LLAMA) {
+    fputs("      model: ", out);
+    print_quoted(out, source->model_file);
+    fprintf(out, "\n      short_prompts: %s\n", source->keep_short ? "keep" : "leave_out");
+  }
+  if (source->n_files > 0) fprintf(out, "      %s:\n", source->kind == TG_SOURCE_HDF5 ? "files" : "prompts");
   for (int a = 0; a < source->n_files; a++) {
     fputs("        - ", out);
     print_quoted(out, source->files[a]);

@@ -23,6 +23,7 @@ static int layers_of(const tg_shard_stack *s) { return s->end - s->first; }
 
 /* Pieces of a stack when no piece should cost more than `most`. */
 static int pieces_of(const tg_shard_stack *s, double most) {
+  if (s->whole) return 1;
   const double wanted = ceil(layers_of(s) * s->cost / most * (1.0 - 1e-12));
   return wanted < layers_of(s) ? (wanted > 1.0 ? (int)wanted : 1) : layers_of(s);
 }

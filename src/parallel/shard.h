@@ -3,6 +3,7 @@
 #define TG_SHARD_H
 
 #include "base/status.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /** A run of layers first..end-1 of one (model, prompt, level). A shard with first > 0 also finds the lists of layer
@@ -19,6 +20,7 @@ typedef struct {
   int64_t prompt;
   int32_t first, end; /* layers wanted */
   double cost;        /* of one layer, e.g. n^2 d */
+  bool whole;         /* never cut: its layers come from one forward pass */
 } tg_shard_stack;
 
 typedef struct {

@@ -18,7 +18,7 @@ typedef struct {
   int64_t first, n_prompts;
   int n_tokens; /* this file's token axis */
   tg_element element;
-  bool has_loss, has_entropy, has_token_ids, has_metric;
+  bool has_loss, has_token_loss, has_entropy, has_token_ids, has_metric;
   int64_t vocabulary;
 } stored_file;
 
@@ -197,11 +197,15 @@ static tg_status read_unembedding_header(state *s, stored_file *f, const hsize_t
 /* Which optional datasets a file has, their shapes checked. */
 static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t shape[AXES]) {
   const hsize_t pairs[3] = {shape[0], shape[1], shape[3]}, square[2] = {shape[4], shape[4]};
+  const hsize_t steps[3] = {shape[0], shape[1], shape[3] - 1};
   f->has_loss = tg_h5_has(s->file, "loss");
+  f->has_token_loss = tg_h5_has(s->file, "token_loss");
   f->has_entropy = tg_h5_has(s->file, "entropy");
   f->has_token_ids = tg_h5_has(s->file, "token_ids");
   f->has_metric = tg_h5_has(s->file, "logit_metric");
   if (f->has_loss) TG_TRY(read_all(f->path, s->file, "loss", "prompt, shuffle", 2, pairs, H5T_NATIVE_DOUBLE, NULL));
+  if (f->has_token_loss)
+    TG_TRY(read_all(f->path, s->file, "token_loss", "prompt, shuffle, token - 1", 3, steps, H5T_NATIVE_FLOAT, NULL));
   if (f->has_entropy)
     TG_TRY(read_all(f->path, s->file, "entropy", "prompt, shuffle, token", 3, pairs, H5T_NATIVE_DOUBLE, NULL));
   if (f->has_token_ids)
@@ -394,26 +398,29 @@ static tg_status read_part(state *s, const stored_file *f, const char *name, int
   return TG_OK;
 }
 
-static tg_status mean_entropy(state *s, const stored_file *f, int64_t p, int level, int n, double *entropy) {
+static tg_status read_entropy(state *s, const stored_file *f, int64_t p, int level, int n, tg_source_scalars *out) {
   double *values = NULL, sum = 0.0;
   TG_TRY(TG_ALLOC(n, &values));
   const tg_status st = read_part(s, f, "entropy", 3, p, level, n, H5T_NATIVE_DOUBLE, values);
-  for (int i = 0; i < n; i++) sum += values[i];
-  *entropy = sum / n;
+  for (int i = 0; i < n; i++) {
+    sum += values[i];
+    if (out->token_entropy) out->token_entropy[i] = (float)values[i];
+  }
+  out->entropy = sum / n;
   free(values);
   return st;
 }
 
-static tg_status read_scalars(void *opaque, int64_t p, int level, int n, double *loss, double *entropy,
-                              int32_t *token_ids) {
+static tg_status read_scalars(void *opaque, int64_t p, int level, int n, tg_source_scalars *out) {
   state *s = opaque;
   const int which = file_of(s, p);
   const stored_file *f = &s->files[which];
-  *loss = *entropy = NAN;
   TG_TRY(open_file(s, which));
-  if (f->has_loss) TG_TRY(read_part(s, f, "loss", 2, p, level, 1, H5T_NATIVE_DOUBLE, loss));
-  if (f->has_entropy) TG_TRY(mean_entropy(s, f, p, level, n, entropy));
-  if (f->has_token_ids) TG_TRY(read_part(s, f, "token_ids", 3, p, level, n, H5T_NATIVE_INT32, token_ids));
+  if (f->has_loss) TG_TRY(read_part(s, f, "loss", 2, p, level, 1, H5T_NATIVE_DOUBLE, &out->loss));
+  if (f->has_token_loss && out->token_loss && n > 1)
+    TG_TRY(read_part(s, f, "token_loss", 3, p, level, n - 1, H5T_NATIVE_FLOAT, out->token_loss));
+  if (f->has_entropy) TG_TRY(read_entropy(s, f, p, level, n, out));
+  if (f->has_token_ids) TG_TRY(read_part(s, f, "token_ids", 3, p, level, n, H5T_NATIVE_INT32, out->token_ids));
   return TG_OK;
 }
 
@@ -491,15 +498,15 @@ static tg_status check_metrics(void *opaque) {
   return st;
 }
 
-static const tg_source_kind_calls calls = {destroy,     read_cloud,       element_of,   read_scalars,
-                                           read_metric, read_unembedding, check_metrics};
+static const tg_source_kind_calls calls = {destroy,          read_cloud,    element_of, read_scalars, read_metric,
+                                           read_unembedding, check_metrics, NULL,       NULL};
 
 tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts *out) {
   state *s = NULL;
   TG_TRY(TG_ALLOC(1, &s));
   out->calls = &calls;
   out->state = s;
-  out->info.read_ahead = true;
+  out->info.read_ahead = out->info.overlap = true;
   s->file = s->states = -1;
   s->open = -1;
   s->n_files = config->n_files;

@@ -2,8 +2,10 @@
 
 #include "base/memory.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct tg_source {
   tg_source_parts parts;
@@ -115,13 +117,29 @@ static tg_status name_model(const tg_config *config, int model, tg_source_info *
   return TG_OK;
 }
 
+static tg_status create_kind(const tg_config *config, int model, tg_source_parts *out) {
+  const tg_source_config *from = &config->models[model].source;
+  switch (from->kind) {
+  case TG_SOURCE_HDF5:
+    return tg_source_hdf5_create(from, out);
+  case TG_SOURCE_LLAMA:
+#ifdef TG_WITH_LLAMA
+    return tg_source_llama_create(config, from, out);
+#else
+    return tg_fail(TG_ECONFIG, TG_HERE,
+                   "%s: models[%d].source.kind: llama is not part of this build (cmake -DTG_WITH_LLAMA=ON)",
+                   config->path, model);
+#endif
+  default:
+    return tg_source_synthetic_create(from, out);
+  }
+}
+
 tg_status tg_source_create(const tg_config *config, int model, tg_source **out) {
   tg_source *source = NULL;
   *out = NULL;
   TG_TRY(TG_ALLOC(1, &source));
-  const tg_source_config *from = &config->models[model].source;
-  tg_status st = from->kind == TG_SOURCE_HDF5 ? tg_source_hdf5_create(from, &source->parts)
-                                              : tg_source_synthetic_create(from, &source->parts);
+  tg_status st = create_kind(config, model, &source->parts);
   if (st == TG_OK) st = name_model(config, model, &source->parts.info);
   if (st == TG_OK) st = check_ids(&source->parts.info);
   if (st == TG_OK) st = select_prompts(config, source);
@@ -159,12 +177,26 @@ void tg_source_convert(const tg_source *source, int64_t p, const void *raw, floa
   *out = (tg_cloud){n, d, ld, x};
 }
 
-tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, double *loss, double *entropy,
-                                 int32_t *token_ids) {
+tg_status tg_source_prepare(tg_source *source, int ranks_on_node) {
   const tg_source_parts *parts = &source->parts;
-  for (int i = 0; i < parts->info.n_tokens; i++) token_ids[i] = -1;
+  return parts->calls->prepare ? parts->calls->prepare(parts->state, ranks_on_node) : TG_OK;
+}
+
+tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_scalars *out) {
+  const tg_source_parts *parts = &source->parts;
+  out->loss = out->entropy = NAN;
+  for (int i = 0; i < parts->info.n_tokens; i++) {
+    out->token_ids[i] = -1;
+    if (out->token_loss && i + 1 < parts->info.n_tokens) out->token_loss[i] = NAN;
+    if (out->token_entropy) out->token_entropy[i] = NAN;
+  }
   return parts->calls->read_scalars(parts->state, source->prompt_place[p], source->level_place[s],
-                                    parts->info.n_tokens_of[p], loss, entropy, token_ids);
+                                    parts->info.n_tokens_of[p], out);
+}
+
+tg_source_times tg_source_report(const tg_source *source) {
+  const tg_source_parts *parts = &source->parts;
+  return parts->calls->report ? parts->calls->report(parts->state) : (tg_source_times){0.0, 0.0};
 }
 
 tg_status tg_source_read_metric(tg_source *source, double *matrix) {
@@ -176,3 +208,11 @@ tg_status tg_source_read_unembedding(tg_source *source, int64_t first, int64_t c
 }
 
 tg_status tg_source_check_metrics(tg_source *source) { return source->parts.calls->check_metrics(source->parts.state); }
+
+tg_status tg_source_print_file(FILE *out, const char *path) {
+  struct stat at;
+  TG_CHECK(stat(path, &at) == 0, TG_ENOINPUT, "%s: cannot be examined", path);
+  fprintf(out, "%s: %lld bytes, modified %lld.%09ld\n", path, (long long)at.st_size, (long long)at.st_mtim.tv_sec,
+          at.st_mtim.tv_nsec);
+  return TG_OK;
+}

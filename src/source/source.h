@@ -1,4 +1,4 @@
-/* Where clouds come from: stored hidden states or synthetic ones, behind one interface. Local: no communication.
+/* Where clouds come from: stored hidden states, a model that is run, or synthetic ones, behind one interface. Local: no communication.
  * A prompt is named by its place p among the selected ones, a level by its place s, a layer by l = 0..n_layers-1. */
 #ifndef TG_SOURCE_H
 #define TG_SOURCE_H
@@ -27,7 +27,11 @@ typedef struct {
   const char *metric_origin; /* file that either comes from, for messages */
   size_t cloud_bytes;        /* of the largest cloud as stored */
   size_t cache_bytes;        /* memory that reading may keep beside that */
-  bool read_ahead;           /* reading is input and output, worth a thread of its own */
+  size_t shared_bytes;       /* memory that all ranks of a node share: a model's weights */
+  bool read_ahead;           /* reading takes time, so a thread of its own does it */
+  bool overlap;              /* it may go on while a cloud is measured: it waits for disks, or has cores of its own */
+  bool forward;              /* a model is run: a (prompt, level) is one piece of work, its layers read in order */
+  int64_t n_left_out;        /* prompts with too few tokens */
 } tg_source_info;
 
 /** Opens the source of model number `model` of a study and checks all that can be checked without reading activations.
@@ -44,10 +48,26 @@ tg_status tg_source_read(tg_source *source, int64_t p, int s, int l, void *raw);
 /** Converts what tg_source_read gave into a view's memory x [n][ld]: float32, -0 as +0, zeros beyond the width. */
 void tg_source_convert(const tg_source *source, int64_t p, const void *raw, float *x, tg_cloud *out);
 
-/** The numbers of a (prompt, level) beside its clouds: NaN and -1 where the source has none.
- *  token_ids  [n_tokens], -1 beyond the prompt's end; entropy: mean over its positions, nats */
-tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, double *loss, double *entropy,
-                                 int32_t *token_ids);
+/** Loads what reading needs beside the files that are open: a model. Once, before the first cloud is read.
+ *  ranks_on_node  how many ranks of this node do the same, for the question whether memory is enough
+ *  errors         TG_EDATA, TG_EINTERNAL */
+tg_status tg_source_prepare(tg_source *source, int ranks_on_node);
+
+/** The numbers of a (prompt, level) beside its clouds: NaN and -1 where the source has none. Nats. */
+typedef struct {
+  double loss, entropy;              /* means over the prompt's positions */
+  int32_t *token_ids;                /* [n_tokens], -1 beyond the prompt's end */
+  float *token_loss, *token_entropy; /* [n_tokens - 1], [n_tokens], NaN beyond; NULL: not wanted */
+} tg_source_scalars;
+
+/** Where a model is run, after its last layer was read and before another prompt's is. out: arrays by the caller. */
+tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_scalars *out);
+
+/** Seconds that reading spent in forward passes and on loss and entropy; zeros where no model is run. */
+typedef struct {
+  double forward, next_token;
+} tg_source_times;
+tg_source_times tg_source_report(const tg_source *source);
 
 /** W^T W as stored, [width][width]. Only where info.has_metric. */
 tg_status tg_source_read_metric(tg_source *source, double *matrix);

@@ -3,6 +3,7 @@
 #define TG_SOURCE_IMPL_H
 
 #include "source/source.h"
+#include <stdio.h>
 
 typedef enum { TG_BFLOAT16, TG_FLOAT16, TG_FLOAT32 } tg_element;
 
@@ -15,10 +16,12 @@ typedef struct {
   /* p and s are places in the whole source */
   tg_status (*read)(void *state, int64_t p, int s, int l, int n, void *raw);
   tg_element (*element_of)(void *state, int64_t p);
-  tg_status (*read_scalars)(void *state, int64_t p, int s, int n, double *loss, double *entropy, int32_t *token_ids);
+  tg_status (*read_scalars)(void *state, int64_t p, int s, int n, tg_source_scalars *out); /* filled with NaN and -1 */
   tg_status (*read_metric)(void *state, double *matrix);
   tg_status (*read_unembedding)(void *state, int64_t first, int64_t count, float *rows);
   tg_status (*check_metrics)(void *state);
+  tg_status (*prepare)(void *state, int ranks_on_node); /* NULL: nothing to do */
+  tg_source_times (*report)(void *state);               /* NULL: no model is run */
 } tg_source_kind_calls;
 
 /* A kind's constructor fills info for everything it has (all prompts and levels), the identity text and its state. */
@@ -31,5 +34,11 @@ typedef struct {
 
 tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts *out);
 tg_status tg_source_synthetic_create(const tg_source_config *config, tg_source_parts *out);
+
+/* Shuffles itself, so it wants the whole config: levels and seed. */
+tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, tg_source_parts *out);
+
+/* A file's line of an identity: its path, size and time. */
+tg_status tg_source_print_file(FILE *out, const char *path);
 
 #endif

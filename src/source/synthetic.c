@@ -79,14 +79,12 @@ static tg_element element_of(void *opaque, int64_t p) {
   return TG_FLOAT32;
 }
 
-static tg_status read_scalars(void *opaque, int64_t p, int level, int n, double *loss, double *entropy,
-                              int32_t *token_ids) {
+static tg_status read_scalars(void *opaque, int64_t p, int level, int n, tg_source_scalars *out) {
   const state *s = opaque;
-  (void)n, (void)token_ids;
+  (void)n;
   const philox4x64_ctr_t w = words(s, 2, (uint64_t)p, (uint64_t)level, 0);
   const double normal = sqrt(-2.0 * log(uniform(w.v[0]))) * cos(2.0 * M_PI * uniform(w.v[1]));
-  *loss = 1.0 + 0.1 * dimension_of(s, p) + 0.05 * level + 0.02 * normal;
-  *entropy = NAN;
+  out->loss = 1.0 + 0.1 * dimension_of(s, p) + 0.05 * level + 0.02 * normal;
   return TG_OK;
 }
 
@@ -105,8 +103,8 @@ static tg_status check_metrics(void *opaque) {
   return TG_OK;
 }
 
-static const tg_source_kind_calls calls = {destroy,   read_cloud,     element_of,   read_scalars,
-                                           no_metric, no_unembedding, check_metrics};
+static const tg_source_kind_calls calls = {destroy,        read_cloud,    element_of, read_scalars, no_metric,
+                                           no_unembedding, check_metrics, NULL,       NULL};
 
 static tg_status describe(const tg_source_config *config, tg_source_info *info) {
   *info = (tg_source_info){.n_prompts = config->prompts,
@@ -117,6 +115,7 @@ static tg_status describe(const tg_source_config *config, tg_source_info *info) 
                            .last_layer_normalized = 0,
                            .has_loss = true,
                            .read_ahead = config->slow_seconds > 0.0,
+                           .overlap = true,
                            .cloud_bytes = (size_t)config->tokens * (size_t)config->width * sizeof(float)};
   info->model = tg_copy_string("synthetic");
   TG_TRY(TG_ALLOC(config->prompts, &info->prompt_ids));

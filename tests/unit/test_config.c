@@ -18,6 +18,7 @@ static char folder[ROOM]; /* of this run, physical path */
 #define LEAST "output: r.h5\nmodels: [{source: {kind: synthetic}}]\n"
 /* The same for one source: its keys go in at "models[0].source", line 2. */
 #define SOURCE(keys) "output: r.h5\nmodels: [{source: {kind: synthetic, " keys "}}]\n"
+#define LLAMA(keys)  "output: r.h5\nmodels: [{source: {kind: llama, " keys "}}]\n"
 #define HDF5(keys)   "output: r.h5\nmodels: [{source: {kind: hdf5, " keys "}}]\n"
 
 /* ---- helpers ---- */
@@ -409,15 +410,14 @@ static void keys_are_checked(void) {
       {"output: r.h5\nmodels:", "2:8: models: nothing, expected a list of models"},
       {"output: r.h5\nmodels: [3]", "2:10: models[0]: '3', expected a map of keys"},
       {"output: r.h5\nmodels: [{}]", "2:10: models[0].source: is missing (where the clouds come from)"},
-      {"output: r.h5\nmodels: [{source: {}}]", "2:11: models[0].source.kind: is missing, expected hdf5 or synthetic"},
+      {"output: r.h5\nmodels: [{source: {}}]",
+       "2:11: models[0].source.kind: is missing, expected hdf5, llama or synthetic"},
       {"output: r.h5\nmodels: [{source: hdf5}]", "2:19: models[0].source: 'hdf5', expected a map of keys"},
       {HDF5(""), "2:11: models[0].source.files: is missing (hidden-state files, prompts one after another)"},
-      {"output: r.h5\nmodels: [{source: {kind: llama, model: m.gguf, threads: 4}}]",
-       "2:26: models[0].source.kind: 'llama' is not part of this version, expected hdf5 or synthetic"},
       {"output: r.h5\nmodels: [{source: {kind: summaries, directory: d}}]",
-       "2:26: models[0].source.kind: 'summaries' is not part of this version, expected hdf5 or synthetic"},
+       "2:26: models[0].source.kind: 'summaries' is not part of this version, expected hdf5, llama or synthetic"},
       {"output: r.h5\nmodels: [{source: {kind: netcdf}}]",
-       "2:26: models[0].source.kind: 'netcdf' is unknown, expected hdf5 or synthetic"},
+       "2:26: models[0].source.kind: 'netcdf' is unknown, expected hdf5, llama or synthetic"},
       {LEAST "shuffle: 3", "3:10: shuffle: '3', expected a map of keys"},
       {LEAST "figures: [directory]", "3:1: figures: a list, expected a map of keys"},
       {LEAST "figures: {directory: [a]}", "3:11: figures.directory: a list is not a path"},
@@ -712,6 +712,40 @@ static void missing_files_are_named(void) {
   ALL_FAIL(list);
 }
 
+/* Oracle: the contract's keys, defaults and exit statuses, by hand; the echo says all of it again. */
+static void models_that_are_run_are_described(void) {
+  write_text("m.gguf", "");
+  write_text("p.jsonl", "");
+  tg_config *c = read_good(LLAMA("model: m.gguf, prompts: p.jsonl"));
+  const tg_source_config *s = &c->models[0].source;
+  CU_ASSERT(s->kind == TG_SOURCE_LLAMA && s->tokens == 1024 && s->threads == 1 && s->gpu_layers == 0 && !s->keep_short);
+  CU_ASSERT_STRING_EQUAL(s->model_file, in_folder("m.gguf"));
+  CU_ASSERT(s->n_files == 1 && strcmp(s->files[0], in_folder("p.jsonl")) == 0);
+  tg_config *again = read_good(c->resolved);
+  CU_ASSERT_STRING_EQUAL(again->resolved, c->resolved);
+  tg_config_destroy(&again);
+  tg_config_destroy(&c);
+  fails_with(
+      TG_ECONFIG, "output: r.h5\nmodels: [{source: {kind: llama}}]", NULL,
+      "@c.yaml:2:11: models[0].source.model: is missing (model file, GGUF; of several the first)\n"
+      "@c.yaml:2:11: models[0].source.prompts: is missing (JSON lines (.jsonl) with id and text or token_ids, or "
+      "text files)");
+  fails_with(TG_ENOINPUT, LLAMA("model: no.gguf, prompts: no*.txt"), NULL,
+             "@c.yaml:2:40: models[0].source.model: @no.gguf: No such file or directory\n"
+             "@c.yaml:2:58: models[0].source.prompts: no file matches @no*.txt");
+  static const bad list[] = {
+      {LLAMA("model: m.gguf, prompts: p.jsonl, tokens: 1"),
+       "2:74: models[0].source.tokens: '1' is out of range, expected 2 to 65536"},
+      {LLAMA("model: m.gguf, prompts: p.jsonl, short_prompts: pad"),
+       "2:81: models[0].source.short_prompts: 'pad' is unknown, expected leave_out or keep"},
+      {LLAMA("model: m.gguf, prompts: p.jsonl, width: 3"),
+       "2:73: models[0].source.width: a source of kind llama has no such key"},
+      {LLAMA("model: m.gguf, prompts: p.jsonl, thread: 3"),
+       "2:74: models[0].source.thread: unknown key, did you mean 'threads'?"},
+      {LLAMA("model: [m.gguf], prompts: p.jsonl"), "2:33: models[0].source.model: a list is not a path"}};
+  ALL_FAIL(list);
+}
+
 /* Oracle: the contract: 66, and the path in the message. */
 static void a_config_that_cannot_be_read_is_a_missing_input(void) {
   tg_config *config = NULL;
@@ -762,6 +796,7 @@ int main(void) {
       {"globs are sorted bytewise", globs_are_sorted_bytewise},
       {"the directory may have a strange name", the_directory_may_have_a_strange_name},
       {"missing files are named", missing_files_are_named},
+      {"models that are run are described", models_that_are_run_are_described},
       {"a config that cannot be read is a missing input", a_config_that_cannot_be_read_is_a_missing_input},
       {"directories lose their last slash", directories_lose_their_last_slash},
       CU_TEST_INFO_NULL};

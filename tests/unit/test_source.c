@@ -418,16 +418,22 @@ static void scalars_come_with_the_clouds(void) {
   for (int p = 0; source && p < 10; p++)
     for (int s = 0; s < 3; s++) {
       const int64_t id = tg_source_describe(source)->prompt_ids[p];
-      double loss = GARBAGE, entropy = GARBAGE, mean = 0.0;
+      double mean = 0.0;
       int32_t tokens[9] = {GARBAGE};
+      float steps[8] = {GARBAGE}, entropies[9] = {GARBAGE};
       bool good = true;
-      CU_ASSERT(tg_source_read_scalars(source, p, s, &loss, &entropy, tokens) == TG_OK);
+      tg_source_scalars got = {GARBAGE, GARBAGE, tokens, steps, entropies};
+      CU_ASSERT(tg_source_read_scalars(source, p, s, &got) == TG_OK);
       for (int i = 0; i < 9; i++)
         good = good && tokens[i] == (p < 5 && i < lengths[p] ? token_at(id, labels[s], i) : -1);
+      for (int i = 0; i < 9; i++)
+        good = good &&
+               (p < 5 && i < lengths[p] ? entropies[i] == (float)entropy_at(id, labels[s], i) : isnan(entropies[i]));
+      for (int i = 0; i < 8; i++) good = good && isnan(steps[i]); /* no file has token_loss */
       for (int i = 0; i < lengths[p % 5]; i++) mean += entropy_at(id, labels[s], i) / lengths[p % 5];
       CU_ASSERT(good);
-      CU_ASSERT(p < 5 ? loss == loss_at(id, labels[s]) : isnan(loss));
-      CU_ASSERT(p < 5 ? fabs(entropy - mean) <= 1e-12 * mean : isnan(entropy));
+      CU_ASSERT(p < 5 ? got.loss == loss_at(id, labels[s]) : isnan(got.loss));
+      CU_ASSERT(p < 5 ? fabs(got.entropy - mean) <= 1e-12 * mean : isnan(got.entropy));
     }
   tg_source_destroy(&source);
 }
@@ -473,9 +479,9 @@ static void prompts_and_levels_are_selected(void) {
     CU_ASSERT(info->n_tokens_of[0] == 1 && info->n_tokens_of[1] == 9 && info->n_tokens == 9);
     CU_ASSERT(info->n_levels == 2 && info->levels[0] == 5 && info->levels[1] == 2);
     CU_ASSERT(all_clouds_are(source, TG_BFLOAT16, TG_BFLOAT16, 0));
-    double loss, entropy;
     int32_t tokens[9];
-    CU_ASSERT(tg_source_read_scalars(source, 1, 0, &loss, &entropy, tokens) == TG_OK && loss == loss_at(104, 5));
+    tg_source_scalars got = {.token_ids = tokens};
+    CU_ASSERT(tg_source_read_scalars(source, 1, 0, &got) == TG_OK && got.loss == loss_at(104, 5));
   }
   tg_source_destroy(&source);
   ids[1] = 105; /* is not there */
@@ -933,12 +939,12 @@ static void the_loss_follows_the_dimension(void) {
   bool nothing_else = true;
   for (int p = 0; p < P; p++)
     for (int s = 0; s < S; s++) {
-      double loss = 0.0, entropy = 0.0;
       int32_t tokens[4];
-      CU_ASSERT(tg_source_read_scalars(source, p, s, &loss, &entropy, tokens) == TG_OK);
-      const double z = (loss - (1.0 + 0.1 * (5 + p % 5 - 2) + 0.05 * s)) / 0.02;
+      tg_source_scalars got = {.token_ids = tokens};
+      CU_ASSERT(tg_source_read_scalars(source, p, s, &got) == TG_OK);
+      const double z = (got.loss - (1.0 + 0.1 * (5 + p % 5 - 2) + 0.05 * s)) / 0.02;
       sum += z, squares += z * z, most = fmax(most, fabs(z));
-      nothing_else = nothing_else && isnan(entropy) && tokens[0] == -1 && tokens[3] == -1;
+      nothing_else = nothing_else && isnan(got.entropy) && tokens[0] == -1 && tokens[3] == -1;
     }
   CU_ASSERT(most <= 6.0 && most > 3.0);
   CU_ASSERT(fabs(sum / (P * S)) <= 6.0 / sqrt(P * S));

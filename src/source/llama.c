@@ -1,0 +1,413 @@
+/* Clouds from a model that is run here: prompts in, hidden states out, nothing stored.
+ *
+ * Every rank tokenizes all prompts, so that all agree on what there is. A (prompt, level) is one forward pass (engine.h),
+ * whose layers are read in ascending order; with the last one loss and entropy are formed from W h in tiles, W being the
+ * model file's own unembedding, dequantized. Where that does not give the model's logits (it scales, caps or shifts them),
+ * which is tried on a few tokens, the engine's own logits are taken. */
+#include "source/source_impl.h"
+
+#include "base/memory.h"
+#include "base/timer.h"
+#include "source/engine.h"
+#include "source/model_file.h"
+#include "source/next_token.h"
+#include "source/prompts.h"
+#include "source/shuffle.h"
+#include <cblas.h>
+#include <inttypes.h>
+#include <llama.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TILE = 1024, TRIED = 8 }; /* words of the vocabulary at a time; tokens that the logits are tried on */
+
+typedef struct {
+  const tg_source_config *config;
+  uint64_t seed;
+  int n_levels, n_layers, width;
+  int64_t n_prompts;
+  int64_t *ids;     /* [n_prompts] */
+  int32_t *tokens;  /* [n_prompts][config.tokens] */
+  int32_t *lengths; /* [n_prompts] */
+  tg_model_file *file;
+  tg_engine *engine;
+  bool tiles;        /* logits are formed here */
+  int32_t *shuffled; /* [config.tokens] of the latest job */
+  tg_next_token *positions;
+  float *loss, *entropy, *rows, *logits; /* [tokens], [tokens], [TILE][width], [tokens][TILE] */
+  int64_t predicted;                     /* the job that loss and entropy are of, -1: none */
+  tg_source_times times;
+} state;
+
+static void destroy(void *opaque) {
+  state *s = opaque;
+  tg_engine_destroy(&s->engine);
+  tg_model_file_close(&s->file);
+  void *const memory[] = {s->ids,  s->tokens,  s->lengths, s->shuffled, s->positions,
+                          s->loss, s->entropy, s->rows,    s->logits};
+  for (size_t a = 0; a < sizeof memory / sizeof memory[0]; a++) free(memory[a]);
+  free(s);
+}
+
+/* ---- prompts ---- */
+
+/* The vocabulary alone, to tokenize with. */
+static tg_status load_vocabulary(const state *s, struct llama_model **out) {
+  const char *path = s->config->model_file;
+  struct llama_model_params params = llama_model_default_params();
+  params.vocab_only = true;
+  TG_CHECK(tg_model_file_describe(s->file)->has_tokenizer, TG_EDATA,
+           "%s: the model file has no tokenizer, so prompts must give token_ids", path);
+  *out = llama_model_load_from_file(path, params);
+  TG_CHECK(*out, TG_EDATA, "%s: the tokenizer cannot be loaded (%s)", path, tg_llama_reason());
+  return TG_OK;
+}
+
+/* All tokens of a text, without special ones. */
+static tg_status tokenize(const struct llama_model *model, tg_prompt *prompt) {
+  const struct llama_vocab *vocabulary = llama_model_get_vocab(model);
+  int n = -(int)prompt->length - 8; /* a negative answer says how many tokens want room */
+  while (n < 0 && n != INT32_MIN) {
+    const int room = -n;
+    free(prompt->token_ids);
+    TG_TRY(TG_ALLOC(room, &prompt->token_ids));
+    n = llama_tokenize(vocabulary, prompt->text, (int32_t)prompt->length, prompt->token_ids, room, false, false);
+  }
+  TG_CHECK(n > 0, TG_EDATA, "%s: the tokenizer gives no tokens", tg_prompt_place(prompt));
+  prompt->n_token_ids = n;
+  return TG_OK;
+}
+
+static tg_status check_tokens(const state *s, const tg_prompt *prompt) {
+  const int64_t vocabulary = tg_model_file_describe(s->file)->vocabulary;
+  for (int i = 0; i < prompt->n_token_ids; i++)
+    TG_CHECK(prompt->token_ids[i] < vocabulary, TG_EDATA,
+             "%s: token_ids[%d] is %d, outside the model's vocabulary of %" PRId64, tg_prompt_place(prompt), i,
+             prompt->token_ids[i], vocabulary);
+  return TG_OK;
+}
+
+/* Tokens that are used of a prompt of n, 0: it is left out. */
+static int used_length(const state *s, int n, int64_t blocks) {
+  if (n >= s->config->tokens) return s->config->tokens;
+  const int whole = (int)(n / blocks * blocks);
+  return s->config->keep_short && whole >= 2 ? whole : 0;
+}
+
+/* Keeps the first tokens of every prompt that is long enough. */
+static tg_status take_prompts(state *s, const tg_prompts *prompts, int64_t blocks, int *longest) {
+  TG_TRY(TG_ALLOC(prompts->n, &s->ids));
+  TG_TRY(TG_ALLOC(prompts->n, &s->lengths));
+  TG_TRY(TG_ALLOC((size_t)prompts->n * (size_t)s->config->tokens, &s->tokens));
+  for (int64_t p = 0; p < prompts->n; p++) {
+    const tg_prompt *prompt = &prompts->items[p];
+    const int n = used_length(s, prompt->n_token_ids, blocks);
+    if (prompt->n_token_ids > *longest) *longest = prompt->n_token_ids;
+    if (n == 0) continue;
+    s->ids[s->n_prompts] = prompt->id;
+    s->lengths[s->n_prompts] = n;
+    memcpy(s->tokens + s->n_prompts * s->config->tokens, prompt->token_ids, (size_t)n * sizeof *s->tokens);
+    s->n_prompts++;
+  }
+  return TG_OK;
+}
+
+static tg_status tokenize_all(const state *s, tg_prompts *prompts) {
+  struct llama_model *model = NULL;
+  tg_status st = TG_OK;
+  for (int64_t p = 0; st == TG_OK && p < prompts->n; p++) {
+    tg_prompt *prompt = &prompts->items[p];
+    if (!prompt->text) {
+      st = check_tokens(s, prompt);
+      continue;
+    }
+    if (!model) st = load_vocabulary(s, &model);
+    if (st == TG_OK) st = tokenize(model, prompt);
+  }
+  if (model) llama_model_free(model);
+  return st;
+}
+
+static tg_status read_prompts(state *s, int64_t blocks, tg_source_info *info) {
+  const tg_source_config *c = s->config;
+  tg_prompts prompts;
+  int longest = 0;
+  tg_status st = tg_prompts_read(c->files, c->n_files, &prompts);
+  if (st == TG_OK) st = tokenize_all(s, &prompts);
+  if (st == TG_OK) st = take_prompts(s, &prompts, blocks, &longest);
+  if (st == TG_OK && s->n_prompts == 0)
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: no prompt has %d tokens; the longest of %" PRId64 " has %d", c->files[0],
+                 c->tokens, prompts.n, longest);
+  info->n_left_out = prompts.n - s->n_prompts;
+  tg_prompts_free(&prompts);
+  return st;
+}
+
+/* ---- levels ---- */
+
+/* Blocks of the largest level that is to be measured; each level's must divide the tokens. */
+static tg_status largest_blocks(const tg_config *config, int tokens, int64_t *blocks) {
+  const int n = config->all_levels ? tg_shuffle_levels(tokens) + 1 : config->n_levels;
+  *blocks = 1;
+  for (int a = 0; a < n; a++) {
+    const int level = config->all_levels ? a : config->levels[a];
+    const bool whole = level <= tg_shuffle_levels(tokens) && tokens % tg_shuffle_blocks(level) == 0;
+    TG_CHECK(whole, TG_ECONFIG,
+             "%s: shuffle.levels: level %d cuts a prompt into 4^%d blocks, which do not divide %d tokens", config->path,
+             level, level, tokens);
+    if (tg_shuffle_blocks(level) > *blocks) *blocks = tg_shuffle_blocks(level);
+  }
+  return TG_OK;
+}
+
+/* ---- reading ---- */
+
+static int64_t job_of(const state *s, int64_t p, int level) { return p * s->n_levels + level; }
+
+static tg_status shuffle_prompt(const state *s, int64_t p, int level, int32_t *out) {
+  return tg_shuffle(s->seed, s->ids[p], level, s->lengths[p], s->tokens + p * s->config->tokens, out);
+}
+
+/* Logits of n last hidden states in tiles, through the unembedding. */
+static void predict_by_tiles(state *s, int n, const float *h, const int32_t *tokens) {
+  const int64_t vocabulary = tg_model_file_describe(s->file)->vocabulary;
+  for (int64_t first = 0; first < vocabulary; first += TILE) {
+    const int count = (int)(vocabulary - first < TILE ? vocabulary - first : TILE);
+    tg_model_file_unembedding(s->file, first, count, s->rows);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, count, s->width, 1.0f, h, s->width, s->rows, s->width, 0.0f,
+                s->logits, TILE);
+    tg_next_token_add(n, s->logits, TILE, first, count, tokens, s->positions);
+  }
+}
+
+static void predict(state *s, int n, const float *h, const int32_t *tokens) {
+  const int64_t vocabulary = tg_model_file_describe(s->file)->vocabulary;
+  const double start = tg_seconds();
+  tg_next_token_start(n, s->positions);
+  if (s->tiles)
+    predict_by_tiles(s, n, h, tokens);
+  else
+    tg_next_token_add(n, tg_engine_logits(s->engine), vocabulary, 0, (int)vocabulary, tokens, s->positions);
+  tg_next_token_finish(n, s->positions, s->loss, s->entropy);
+  s->times.next_token += tg_seconds() - start;
+}
+
+static tg_status read_cloud(void *opaque, int64_t p, int level, int l, int n, void *raw) {
+  state *s = opaque;
+  const int64_t job = job_of(s, p, level);
+  const double start = tg_seconds();
+  TG_TRY(shuffle_prompt(s, p, level, s->shuffled));
+  TG_TRY(tg_engine_layer(s->engine, job, s->shuffled, n, l, raw));
+  s->times.forward += tg_seconds() - start;
+  if (l < s->n_layers - 1) return TG_OK;
+  predict(s, n, raw, s->shuffled);
+  s->predicted = job;
+  return TG_OK;
+}
+
+static tg_element element_of(void *opaque, int64_t p) {
+  (void)opaque, (void)p;
+  return TG_FLOAT32;
+}
+
+static double mean(const float *x, int n) {
+  double sum = 0.0;
+  for (int i = 0; i < n; i++) sum += x[i];
+  return sum / n;
+}
+
+static tg_status read_scalars(void *opaque, int64_t p, int level, int n, tg_source_scalars *out) {
+  state *s = opaque;
+  TG_CHECK(s->predicted == job_of(s, p, level), TG_EINTERNAL, "loss of prompt %" PRId64 " asked before its last layer",
+           s->ids[p]);
+  out->loss = mean(s->loss, n - 1);
+  out->entropy = mean(s->entropy, n);
+  if (out->token_loss) memcpy(out->token_loss, s->loss, (size_t)(n - 1) * sizeof *s->loss);
+  if (out->token_entropy) memcpy(out->token_entropy, s->entropy, (size_t)n * sizeof *s->entropy);
+  return shuffle_prompt(s, p, level, out->token_ids);
+}
+
+static tg_status no_metric(void *opaque, double *matrix) {
+  (void)opaque, (void)matrix;
+  return tg_fail(TG_EINTERNAL, TG_HERE, "a model file stores no metric");
+}
+
+static tg_status read_unembedding(void *opaque, int64_t first, int64_t count, float *rows) {
+  const state *s = opaque;
+  tg_model_file_unembedding(s->file, first, count, rows);
+  return TG_OK;
+}
+
+static tg_status check_metrics(void *opaque) {
+  (void)opaque;
+  return TG_OK;
+}
+
+static tg_source_times report(void *opaque) { return ((const state *)opaque)->times; }
+
+/* ---- making ready ---- */
+
+/* Memory that the engine of one rank takes beside the weights: keys and values, activations of a pass, logits that libllama
+ * reserves at first. */
+static double engine_bytes(const tg_model_info *m, int tokens) {
+  const double n = tokens, heads = m->heads > 0 ? m->heads : 1, key_heads = m->key_heads > 0 ? m->key_heads : heads;
+  const double keys = 2.0 * 2.0 * m->blocks * n * m->width * key_heads / heads;
+  return keys + 4.0 * n * (2.0 * m->feed_forward + 8.0 * m->width) + 4.0 * n * (double)m->vocabulary;
+}
+
+/* Memory that can still be had on this node, bytes: the system's estimate, or less where a control group allows less. */
+static double available_bytes(void) {
+  double available = INFINITY, limit = INFINITY, used = 0.0, kilobytes;
+  char line[256];
+  FILE *file = fopen("/proc/meminfo", "r");
+  while (file && fgets(line, sizeof line, file))
+    if (sscanf(line, "MemAvailable: %lf kB", &kilobytes) == 1) available = 1024.0 * kilobytes;
+  if (file) fclose(file);
+  if ((file = fopen("/sys/fs/cgroup/memory.max", "r"))) {
+    if (fscanf(file, "%lf", &limit) != 1) limit = INFINITY;
+    fclose(file);
+  }
+  if ((file = fopen("/sys/fs/cgroup/memory.current", "r"))) {
+    if (fscanf(file, "%lf", &used) != 1) used = 0.0;
+    fclose(file);
+  }
+  return fmin(available, limit - used);
+}
+
+static tg_status check_memory(const state *s, int ranks) {
+  const tg_model_info *m = tg_model_file_describe(s->file);
+  const double each = engine_bytes(m, s->config->tokens), have = available_bytes();
+  const double weights = s->config->gpu_layers > 0 ? 0.0 : m->bytes;
+  TG_CHECK(weights + ranks * each <= have, TG_EINTERNAL,
+           "%s: too little memory: %d ranks on this node need %.1f GB (%.1f GB of weights, shared, and %.1f GB each), "
+           "%.1f GB are available; use fewer ranks",
+           s->config->model_file, ranks, (weights + ranks * each) / 1e9, weights / 1e9, each / 1e9, have / 1e9);
+  return TG_OK;
+}
+
+/* Whether W h gives the model's logits, up to a shift of each position and the rounding of quantized products: compares the
+ * two on a few tokens. */
+static tg_status try_tiles(state *s) {
+  const tg_model_info *m = tg_model_file_describe(s->file);
+  const int n = s->lengths[0] < TRIED ? s->lengths[0] : TRIED;
+  float *h = NULL;
+  double difference = 0.0, size = 0.0;
+  if (m->has_bias) return TG_OK;
+  TG_TRY(TG_ALLOC((size_t)n * (size_t)s->width, &h));
+  const tg_status st = tg_engine_layer(s->engine, -1, s->tokens, n, s->n_layers - 1, h);
+  const float *logits = st == TG_OK ? tg_engine_logits(s->engine) : NULL;
+  for (int64_t first = 0; logits && first < m->vocabulary; first += TILE) {
+    const int count = (int)(m->vocabulary - first < TILE ? m->vocabulary - first : TILE);
+    tg_model_file_unembedding(s->file, first, count, s->rows);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, count, s->width, 1.0f, h, s->width, s->rows, s->width, 0.0f,
+                s->logits, TILE);
+    for (int i = 0; i < n; i++)
+      for (int j = 0; j < count; j++) {
+        const double theirs = logits[i * m->vocabulary + first + j], ours = s->logits[(ptrdiff_t)i * TILE + j];
+        difference += (ours - theirs) * (ours - theirs);
+        size += theirs * theirs;
+      }
+  }
+  s->tiles = difference <= 0.05 * 0.05 * size;
+  free(h);
+  return st;
+}
+
+static tg_status prepare(void *opaque, int ranks_on_node) {
+  state *s = opaque;
+  const tg_engine_options options = {s->config->model_file,
+                                     s->config->tokens,
+                                     s->config->threads,
+                                     s->config->gpu_layers,
+                                     s->n_layers,
+                                     s->width,
+                                     tg_model_file_describe(s->file)->vocabulary};
+  TG_TRY(check_memory(s, ranks_on_node));
+  TG_TRY(TG_ALLOC(options.tokens, &s->shuffled));
+  TG_TRY(TG_ALLOC(options.tokens, &s->positions));
+  TG_TRY(TG_ALLOC(options.tokens, &s->loss));
+  TG_TRY(TG_ALLOC(options.tokens, &s->entropy));
+  TG_TRY(TG_ALLOC((size_t)TILE * (size_t)s->width, &s->rows));
+  TG_TRY(TG_ALLOC((size_t)TILE * (size_t)options.tokens, &s->logits));
+  TG_TRY(tg_engine_create(&options, &s->engine));
+  tg_engine_keep_logits(s->engine, true);
+  TG_TRY(try_tiles(s));
+  tg_engine_keep_logits(s->engine, !s->tiles);
+  return TG_OK;
+}
+
+static const tg_source_kind_calls calls = {destroy,          read_cloud,    element_of, read_scalars, no_metric,
+                                           read_unembedding, check_metrics, prepare,    report};
+
+/* ---- opening ---- */
+
+static tg_status describe(const state *s, tg_source_info *info) {
+  const tg_model_info *m = tg_model_file_describe(s->file);
+  const size_t n = (size_t)s->n_prompts;
+  info->model = tg_copy_string(m->name ? m->name : "");
+  for (char *c = info->model; c && *c; c++)
+    if (*c == ' ') *c = '-';
+  info->n_prompts = s->n_prompts;
+  info->n_levels = s->n_levels;
+  info->n_layers = s->n_layers;
+  info->width = s->width;
+  info->last_layer_normalized = 1;
+  info->has_loss = info->has_entropy = info->has_token_ids = true;
+  info->vocabulary = m->vocabulary;
+  info->metric_origin = s->config->model_file;
+  info->read_ahead = info->forward = true;
+  info->overlap = s->config->threads > 1;
+  info->shared_bytes = (size_t)m->bytes;
+  info->cache_bytes = (size_t)engine_bytes(m, s->config->tokens);
+  TG_TRY(TG_ALLOC(n, &info->prompt_ids));
+  TG_TRY(TG_ALLOC(n, &info->n_tokens_of));
+  TG_TRY(TG_ALLOC(s->n_levels, &info->levels));
+  memcpy(info->prompt_ids, s->ids, n * sizeof *s->ids);
+  memcpy(info->n_tokens_of, s->lengths, n * sizeof *s->lengths);
+  for (int64_t p = 0; p < s->n_prompts; p++)
+    if (s->lengths[p] > info->n_tokens) info->n_tokens = s->lengths[p];
+  for (int level = 0; level < s->n_levels; level++) info->levels[level] = level;
+  info->cloud_bytes = (size_t)info->n_tokens * (size_t)s->width * sizeof(float);
+  return TG_OK;
+}
+
+static tg_status describe_identity(const state *s, char **identity) {
+  char *text = NULL;
+  size_t size = 0;
+  FILE *out = open_memstream(&text, &size);
+  TG_CHECK(out, TG_EINTERNAL, "no memory for the inputs' names");
+  fprintf(out, "%s\n", tg_model_file_describe(s->file)->identity);
+  tg_status st = TG_OK;
+  for (int a = 0; st == TG_OK && a < s->config->n_files; a++) st = tg_source_print_file(out, s->config->files[a]);
+  fprintf(out, "%" PRId64 " prompts of up to %d tokens, %d clouds of width %d\n", s->n_prompts, s->config->tokens,
+          s->n_layers, s->width);
+  fclose(out);
+  *identity = text;
+  return st;
+}
+
+tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, tg_source_parts *out) {
+  state *s = NULL;
+  int64_t blocks;
+  TG_TRY(TG_ALLOC(1, &s));
+  out->calls = &calls;
+  out->state = s;
+  s->config = from;
+  s->seed = config->shuffle_seed;
+  s->predicted = -1;
+  tg_llama_prepare();
+  TG_TRY(tg_model_file_open(from->model_file, &s->file));
+  const tg_model_info *m = tg_model_file_describe(s->file);
+  s->width = m->width;
+  s->n_layers = m->blocks + 1;
+  s->n_levels = tg_shuffle_levels(from->tokens) + 1;
+  TG_CHECK(from->tokens <= m->context, TG_ECONFIG, "%s: tokens is %d, but the context of %s ends at %d", config->path,
+           from->tokens, from->model_file, m->context);
+  TG_TRY(largest_blocks(config, from->tokens, &blocks));
+  TG_TRY(read_prompts(s, blocks, &out->info));
+  TG_TRY(describe(s, &out->info));
+  return describe_identity(s, &out->identity);
+}

@@ -1,0 +1,181 @@
+#include "source/prompts.h"
+
+#include "base/memory.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_TEXT = 1 << 30 }; /* bytes of a line or a text */
+
+const char *tg_prompt_place(const tg_prompt *prompt) {
+  static _Thread_local char text[600];
+  if (prompt->line > 0)
+    snprintf(text, sizeof text, "%.560s:%d", prompt->path, prompt->line);
+  else
+    snprintf(text, sizeof text, "%.560s", prompt->path);
+  return text;
+}
+
+/* ---- texts ---- */
+
+/* Code points that str.strip() takes away beside the control characters below. */
+static bool is_wide_space(uint32_t c) {
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+/* Bytes of the white-space character that text [length] begins with, 0: none. */
+static size_t space_at(const unsigned char *text, size_t length) {
+  if (length == 0) return 0;
+  if (text[0] < 0x80) return (text[0] >= 9 && text[0] <= 13) || (text[0] >= 0x1C && text[0] <= 0x20);
+  if (length >= 2 && text[0] == 0xC2) return is_wide_space(0x80u | (text[1] & 0x3Fu)) ? 2 : 0;
+  if (length < 3 || (text[0] & 0xF0) != 0xE0) return 0;
+  const uint32_t c = (text[0] & 0x0Fu) << 12 | (text[1] & 0x3Fu) << 6 | (text[2] & 0x3Fu);
+  return is_wide_space(c) ? 3 : 0;
+}
+
+/* A stripped copy of UTF-8 text. */
+static tg_status take_text(const char *text, size_t length, tg_prompt *prompt) {
+  const unsigned char *from = (const unsigned char *)text, *end = from + length;
+  for (size_t space; (space = space_at(from, (size_t)(end - from))) > 0;) from += space;
+  while (end > from) {
+    size_t back = 1;
+    while (back < 3 && end - back > from && (end[-(ptrdiff_t)back] & 0xC0) == 0x80) back++;
+    if (space_at(end - back, back) != back) break;
+    end -= back;
+  }
+  TG_CHECK(end > from, TG_EDATA, "%s: the text is empty", tg_prompt_place(prompt));
+  prompt->length = (size_t)(end - from);
+  TG_TRY(TG_ALLOC(prompt->length + 1, &prompt->text));
+  memcpy(prompt->text, from, prompt->length);
+  return TG_OK;
+}
+
+/* ---- JSON lines ---- */
+
+static tg_status take_token_ids(const json_t *list, tg_prompt *prompt) {
+  const char *place = tg_prompt_place(prompt);
+  TG_CHECK(json_is_array(list) && json_array_size(list) > 0 && json_array_size(list) < MAX_TEXT, TG_EDATA,
+           "%s: token_ids is no list of token ids", place);
+  prompt->n_token_ids = (int)json_array_size(list);
+  TG_TRY(TG_ALLOC(prompt->n_token_ids, &prompt->token_ids));
+  for (int i = 0; i < prompt->n_token_ids; i++) {
+    const json_t *item = json_array_get(list, (size_t)i);
+    const bool good = json_is_integer(item) && json_integer_value(item) >= 0 && json_integer_value(item) <= INT32_MAX;
+    TG_CHECK(good, TG_EDATA, "%s: token_ids[%d] is no token id", place, i);
+    prompt->token_ids[i] = (int32_t)json_integer_value(item);
+  }
+  return TG_OK;
+}
+
+static tg_status take_object(const json_t *object, tg_prompt *prompt) {
+  const char *place = tg_prompt_place(prompt);
+  const json_t *id = json_object_get(object, "id"), *text = json_object_get(object, "text"),
+               *token_ids = json_object_get(object, "token_ids");
+  TG_CHECK(json_is_object(object), TG_EDATA, "%s: no JSON object with 'id' and 'text' or 'token_ids'", place);
+  TG_CHECK(id, TG_EDATA, "%s: no 'id'", place);
+  TG_CHECK(json_is_integer(id), TG_EDATA, "%s: 'id' is no integer of 64 bits", place);
+  TG_CHECK(text || token_ids, TG_EDATA, "%s: neither 'text' nor 'token_ids'", place);
+  TG_CHECK(!text || !token_ids, TG_EDATA, "%s: both 'text' and 'token_ids', expected one of them", place);
+  TG_CHECK(!text || json_is_string(text), TG_EDATA, "%s: 'text' is no string", place);
+  prompt->id = json_integer_value(id);
+  return text ? take_text(json_string_value(text), json_string_length(text), prompt)
+              : take_token_ids(token_ids, prompt);
+}
+
+static tg_status take_line(const char *line, size_t length, tg_prompt *prompt) {
+  json_error_t problem;
+  json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
+  TG_CHECK(object, TG_EDATA, "%s: not JSON: %s (column %d)", tg_prompt_place(prompt), problem.text, problem.column);
+  const tg_status st = take_object(object, prompt);
+  json_decref(object);
+  return st;
+}
+
+/* ---- files ---- */
+
+static tg_status next_prompt(tg_prompts *prompts, const char *path, int line, tg_prompt **out) {
+  if ((prompts->n & (prompts->n - 1)) == 0) { /* room grows at powers of two */
+    tg_prompt *more = realloc(prompts->items, (size_t)(prompts->n ? 2 * prompts->n : 1) * sizeof *more);
+    TG_CHECK(more, TG_EINTERNAL, "%s: no memory for prompt %" PRId64, path, prompts->n);
+    prompts->items = more;
+  }
+  *out = &prompts->items[prompts->n];
+  **out = (tg_prompt){.id = prompts->n, .path = path, .line = line};
+  prompts->n++;
+  return TG_OK;
+}
+
+static tg_status read_lines(FILE *file, const char *path, tg_prompts *out) {
+  char *line = NULL;
+  size_t room = 0;
+  ssize_t length;
+  tg_status st = TG_OK;
+  for (int number = 1; st == TG_OK && (length = getline(&line, &room, file)) >= 0; number++) {
+    tg_prompt *prompt = NULL;
+    if (strspn(line, " \t\r\n") == (size_t)length) continue;
+    st = next_prompt(out, path, number, &prompt);
+    if (st == TG_OK) st = take_line(line, (size_t)length, prompt);
+  }
+  free(line);
+  return st;
+}
+
+static tg_status read_text(FILE *file, const char *path, off_t size, tg_prompts *out) {
+  char *text = NULL;
+  tg_prompt *prompt = NULL;
+  TG_CHECK(size <= MAX_TEXT, TG_EDATA, "%s: larger than %d bytes, no text", path, MAX_TEXT);
+  TG_TRY(next_prompt(out, path, 0, &prompt));
+  TG_TRY(TG_ALLOC(size + 1, &text));
+  const size_t length = fread(text, 1, (size_t)size, file);
+  json_t *checked = json_stringn(text, length);
+  const tg_status st = checked ? take_text(text, length, prompt) : tg_fail(TG_EDATA, TG_HERE, "%s: not UTF-8", path);
+  json_decref(checked);
+  free(text);
+  return st;
+}
+
+static bool is_json(const char *path) {
+  static const char *const endings[] = {".jsonl", ".json", ".ndjson"};
+  const char *dot = strrchr(path, '.');
+  for (size_t a = 0; dot && a < sizeof endings / sizeof endings[0]; a++)
+    if (strcmp(dot, endings[a]) == 0) return true;
+  return false;
+}
+
+static tg_status read_file(const char *path, tg_prompts *out) {
+  struct stat at;
+  FILE *file = fopen(path, "rb");
+  TG_CHECK(file && fstat(fileno(file), &at) == 0, TG_ENOINPUT, "%s: %s", path, strerror(errno));
+  tg_status st = TG_OK;
+  if (!S_ISREG(at.st_mode)) st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: is no file", path);
+  if (st == TG_OK) st = is_json(path) ? read_lines(file, path, out) : read_text(file, path, at.st_size, out);
+  if (st == TG_OK && ferror(file)) st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: %s", path, strerror(errno));
+  fclose(file);
+  return st;
+}
+
+tg_status tg_prompts_read(char *const *files, int n_files, tg_prompts *out) {
+  *out = (tg_prompts){NULL, 0};
+  for (int a = 1; a < n_files; a++)
+    TG_CHECK(is_json(files[a]) == is_json(files[0]), TG_EDATA,
+             "%s is JSON lines and %s is not; prompts are either all texts or all JSON lines (.jsonl)",
+             files[is_json(files[0]) ? 0 : a], files[is_json(files[0]) ? a : 0]);
+  for (int a = 0; a < n_files; a++) TG_TRY(read_file(files[a], out));
+  TG_CHECK(out->n > 0, TG_EDATA, "%s: no prompts", files[0]);
+  return TG_OK;
+}
+
+void tg_prompts_free(tg_prompts *prompts) {
+  for (int64_t p = 0; p < prompts->n; p++) {
+    free(prompts->items[p].text);
+    free(prompts->items[p].token_ids);
+  }
+  free(prompts->items);
+  *prompts = (tg_prompts){NULL, 0};
+}

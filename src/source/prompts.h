@@ -1,0 +1,35 @@
+/* Prompts from files: JSON lines (.jsonl, .json, .ndjson), each with `id` and `text` or `token_ids`, or plain texts, whose
+ * ids are their places in the list. Texts are UTF-8 and stripped as Python's str.strip() does. Local. */
+#ifndef TG_PROMPTS_H
+#define TG_PROMPTS_H
+
+#include "base/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+  int64_t id;
+  char *text; /* NULL: token_ids are given */
+  size_t length;
+  int32_t *token_ids;
+  int n_token_ids;
+  const char *path; /* borrowed; line 0: the whole file */
+  int line;
+} tg_prompt;
+
+typedef struct {
+  tg_prompt *items;
+  int64_t n;
+} tg_prompts;
+
+/** Reads all prompts of all files, in order. Blank lines of JSON lines are skipped.
+ *  files   [n_files], all JSON lines or all texts; must outlive the prompts
+ *  out     caller frees with tg_prompts_free, also after an error
+ *  errors  TG_ENOINPUT; TG_EDATA with file and line for a broken line, an empty text, an id that is no int64 */
+tg_status tg_prompts_read(char *const *files, int n_files, tg_prompts *out);
+void tg_prompts_free(tg_prompts *prompts);
+
+/** "FILE" or "FILE:LINE" of a prompt, for messages. Valid until the next call of this thread. */
+const char *tg_prompt_place(const tg_prompt *prompt);
+
+#endif
