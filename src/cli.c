@@ -3,9 +3,10 @@
 #include "base/memory.h"
 #include "commands.h"
 #include "config/config.h"
+#include "extract.h"
 #include "hdf5/h5.h"
 #include "pipeline.h"
-#include "worker.h"
+#include "signals.h"
 #include <argp.h>
 #include <gsl/gsl_errno.h>
 #include <math.h>
@@ -24,6 +25,8 @@ enum {
   KEY_RANKS,
   KEY_PARTIAL,
   KEY_CSV,
+  KEY_OUT,
+  KEY_TYPE,
   KEY_HELP_CONFIG
 };
 
@@ -31,7 +34,8 @@ enum {
 typedef struct {
   tg_run_options run;
   int stop_status;
-  const char *csv;
+  const char *csv, *out;
+  bool float32;
   const char *argument; /* the one positional argument */
   const char **overrides;
 } arguments;
@@ -91,6 +95,14 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
   case KEY_CSV:
     a->csv = text;
     break;
+  case KEY_OUT:
+    a->out = text;
+    break;
+  case KEY_TYPE:
+    a->float32 = strcmp(text, "float32") == 0;
+    if (!a->float32 && strcmp(text, "bfloat16") != 0)
+      argp_error(state, "--type: '%s' is neither float32 nor bfloat16", text);
+    break;
   case KEY_HELP_CONFIG:
     tg_config_print_keys();
     exit(0);
@@ -126,6 +138,13 @@ static const struct argp_option run_options[] = {
     {"partial-statistics", KEY_PARTIAL, NULL, 0, "Statistics also when the run is stopped early", 0},
     {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0},
     {0}};
+static const struct argp_option extract_options[] = {
+    SET_OPTION,
+    {"out", KEY_OUT, "FILE", 0, "Hidden-state file to write (required)", 0},
+    {"type", KEY_TYPE, "TYPE", 0, "float32 or bfloat16 (default)", 0},
+    {"force", KEY_FORCE, NULL, 0, "Replace a file that exists", 0},
+    {"stop-status", KEY_STOP_STATUS, "N", 0, "Exit status of an early stop (default 75)", 0},
+    {0}};
 static const struct argp_option validate_options[] = {
     SET_OPTION, {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0}, {0}};
 static const struct argp_option export_options[] = {{"csv", KEY_CSV, "DIR", 0, "Directory to write to (required)", 0},
@@ -137,17 +156,33 @@ static int report(tg_status st) {
   return (int)st;
 }
 
+static bool start_mpi(void) {
+  int provided;
+  tg_signals_catch();
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) == MPI_SUCCESS && provided >= MPI_THREAD_FUNNELED)
+    return true;
+  fprintf(stderr, "tokengeom: MPI cannot be started with MPI_THREAD_FUNNELED\n");
+  return false;
+}
+
 static int run_main(const arguments *a) {
   tg_run_options options = a->run;
-  int provided;
   options.config = a->argument;
   options.overrides = a->overrides;
-  tg_worker_catch_signals();
-  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
-    fprintf(stderr, "tokengeom: MPI cannot be started with MPI_THREAD_FUNNELED\n");
-    return TG_EINTERNAL;
-  }
+  if (!start_mpi()) return TG_EINTERNAL;
   const tg_status st = tg_pipeline_run(&options);
+  MPI_Finalize();
+  return st == TG_ESTOPPED ? a->stop_status : (int)st;
+}
+
+static int extract_main(const arguments *a) {
+  const tg_extract_options options = {a->argument, a->overrides, a->run.n_overrides, a->out, a->float32, a->run.force};
+  if (!a->out) {
+    fprintf(stderr, "tokengeom extract: --out FILE is missing\n");
+    return TG_EUSAGE;
+  }
+  if (!start_mpi()) return TG_EINTERNAL;
+  const tg_status st = tg_extract_run(&options);
   MPI_Finalize();
   return st == TG_ESTOPPED ? a->stop_status : (int)st;
 }
@@ -171,6 +206,9 @@ static const command commands[] = {
      run_options, run_main},
     {"validate", "CONFIG", "Check a config and its inputs and print the study with every default filled in.",
      validate_options, validate_main},
+    {"extract", "CONFIG",
+     "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work.", extract_options,
+     extract_main},
     {"info", "FILE", "Say what a result file or a hidden-state file holds and how complete it is.", no_options,
      info_main},
     {"export", "RESULTS", "Write every dataset of a result file as CSV.", export_options, export_main},
@@ -178,7 +216,7 @@ static const command commands[] = {
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* Promised for later versions. */
-static const char *const later[] = {"figures", "report", "verify", "extract"};
+static const char *const later[] = {"figures", "report", "verify"};
 
 static void print_usage(FILE *out) {
   fprintf(out, "Usage: tokengeom COMMAND [OPTION...] ARGUMENT\n"

@@ -75,7 +75,7 @@ static tg_status factor(const tg_source_info *info, const double *matrix, tg_met
   return st;
 }
 
-tg_status tg_logit_metric_create(MPI_Comm comm, tg_source *source, tg_metric **out) {
+tg_status tg_logit_metric_matrix(MPI_Comm comm, tg_source *source, double **out) {
   const tg_source_info *info = tg_source_describe(source);
   double *matrix = NULL;
   int rank;
@@ -89,7 +89,20 @@ tg_status tg_logit_metric_create(MPI_Comm comm, tg_source *source, tg_metric **o
   if (st == TG_OK && !info->has_metric) st = form_panels(comm, source, matrix);
   st = tg_comm_agree(comm, st);
   if (st == TG_OK && !info->has_metric) gather_panels(comm, matrix, info->width);
-  if (st == TG_OK) st = tg_comm_agree(comm, rank == 0 ? factor(info, matrix, out) : TG_OK);
+  if (st == TG_OK && rank == 0)
+    *out = matrix;
+  else
+    free(matrix);
+  return st;
+}
+
+tg_status tg_logit_metric_create(MPI_Comm comm, tg_source *source, tg_metric **out) {
+  const tg_source_info *info = tg_source_describe(source);
+  double *matrix = NULL;
+  *out = NULL;
+  if (!info->has_metric && info->vocabulary == 0) return TG_OK;
+  TG_TRY(tg_logit_metric_matrix(comm, source, &matrix));
+  tg_status st = tg_comm_agree(comm, matrix ? factor(info, matrix, out) : TG_OK);
   if (st == TG_OK) st = share(comm, info->width, out);
   free(matrix);
   if (st != TG_OK) tg_metric_destroy(out);

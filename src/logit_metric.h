@@ -6,6 +6,10 @@
 #include "source/source.h"
 #include <mpi.h>
 
+/** Collective. W^T W itself, [width][width], on rank 0; caller frees. NULL elsewhere and where the source has neither.
+ *  errors  agreed on: TG_EDATA, TG_EINTERNAL */
+tg_status tg_logit_metric_matrix(MPI_Comm comm, tg_source *source, double **out);
+
 /** Collective. From the stored metric, or formed from the stored unembedding by all ranks, panels of columns each; factored by
  *  rank 0, so that all ranks hold the same bytes whatever their number.
  *  out     caller destroys; NULL where the source has neither

@@ -4,6 +4,7 @@
 #include "base/timer.h"
 #include "logit_metric.h"
 #include "parallel/comm.h"
+#include "prepare.h"
 #include "provenance.h"
 #include "results/lock.h"
 #include "statistics.h"
@@ -129,23 +130,6 @@ static tg_status make_plan(run *r, int ranks) {
 
 /* ---- the run ---- */
 
-/* Collective. Loads models; says what of the prompts is not used. */
-static tg_status prepare_sources(run *r) {
-  MPI_Comm node;
-  int ranks_on_node;
-  MPI_Comm_split_type(r->comm, MPI_COMM_TYPE_SHARED, r->rank, MPI_INFO_NULL, &node);
-  MPI_Comm_size(node, &ranks_on_node);
-  MPI_Comm_free(&node);
-  for (int m = 0; m < r->study.n_models; m++) {
-    const tg_source_info *info = tg_source_describe(r->study.sources[m]);
-    if (r->rank == 0 && info->n_left_out > 0)
-      fprintf(stderr, "%s: %" PRId64 " prompts have too few tokens and are left out, %" PRId64 " are used\n",
-              info->model, info->n_left_out, info->n_prompts);
-    TG_TRY(tg_comm_agree(r->comm, tg_source_prepare(r->study.sources[m], ranks_on_node)));
-  }
-  return TG_OK;
-}
-
 static tg_status make_metrics(run *r) {
   TG_TRY(tg_comm_agree(r->comm, TG_ALLOC(r->study.n_models, &r->metrics)));
   for (int m = 0; m < r->study.n_models; m++)
@@ -243,7 +227,7 @@ static void warn_of_kernels(const run *r) {
 static tg_status execute(run *r, int *stopped) {
   warn_of_kernels(r);
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? check_output(r) : TG_OK));
-  TG_TRY(prepare_sources(r)); /* may find bad input, so before anything is made */
+  TG_TRY(tg_prepare_sources(r->comm, &r->study)); /* may find bad input, so before anything is made */
   TG_TRY(make_metrics(r));
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? make_output(r) : TG_OK));
   TG_TRY(tg_results_open(r->comm, r->config->output, &r->layout, &r->results));

@@ -5,38 +5,10 @@
 #include "parallel/comm.h"
 #include "parallel/handout.h"
 #include "progress.h"
+#include "signals.h"
 #include "source/reader.h"
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-
-static volatile sig_atomic_t stop_asked;
-
-static void ask_to_stop(int number) {
-  (void)number;
-  stop_asked = 1;
-}
-
-static void set_handler(int number, void (*handler)(int), bool once) {
-  struct sigaction action = {.sa_handler = handler,
-                             .sa_flags = SA_RESTART}; /* HDF5 does not repeat interrupted writes */
-  if (once) action.sa_flags |= (int)SA_RESETHAND;
-  sigemptyset(&action.sa_mask);
-  sigaction(number, &action, NULL);
-}
-
-/* A second SIGTERM or SIGINT ends the program whatever it does. */
-void tg_worker_catch_signals(void) {
-  set_handler(SIGUSR1, ask_to_stop, false);
-  set_handler(SIGTERM, ask_to_stop, true);
-  set_handler(SIGINT, ask_to_stop, true);
-}
-
-/* After the last shard nothing looks at stop_asked: statistics are made again by a resumed run. */
-static void release_signals(void) {
-  set_handler(SIGTERM, SIG_DFL, false);
-  set_handler(SIGINT, SIG_DFL, false);
-}
 
 /* One rank's state. */
 typedef struct {
@@ -60,7 +32,7 @@ typedef struct {
 static void tick(void *context) {
   worker *w = context;
   if (w->rank != 0) return;
-  if (stop_asked || (w->job->max_seconds > 0.0 && tg_seconds() - w->started > w->job->max_seconds))
+  if (tg_stop_asked() || (w->job->max_seconds > 0.0 && tg_seconds() - w->started > w->job->max_seconds))
     tg_handout_stop(w->handout);
   tg_handout_poll(w->handout);
   tg_progress_show(&w->progress, tg_handout_done(w->handout) + w->unreported);
@@ -263,7 +235,7 @@ tg_status tg_worker_run(const tg_worker_job *job, tg_worker_report *report, int 
     tg_handout_finish(w.handout, (tg_tick){tick, &w});
     if (w.rank == 0) tg_progress_end(&w.progress, tg_handout_done(w.handout) + w.unreported);
     MPI_Bcast(stopped, 1, MPI_INT, 0, job->comm);
-    release_signals();
+    tg_signals_release();
     collect(&w);
   }
   tg_handout_destroy(&w.handout);

@@ -33,7 +33,4 @@ typedef struct {
  *  errors   TG_EINTERNAL before the first shard, agreed on */
 tg_status tg_worker_run(const tg_worker_job *job, tg_worker_report *report, int *stopped);
 
-/** Call once before MPI_Init: SIGUSR1, SIGTERM and SIGINT then ask for a clean stop. */
-void tg_worker_catch_signals(void);
-
 #endif

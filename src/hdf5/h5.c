@@ -102,3 +102,13 @@ long tg_h5_integer_attribute(hid_t object, const char *name, long fallback) {
   if (attribute >= 0) H5Aclose(attribute);
   return value;
 }
+
+void tg_h5_write_text_attribute(hid_t object, const char *name, const char *text) {
+  const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+  H5Tset_size(type, strlen(text) + 1);
+  const hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+  H5Awrite(attribute, type, text);
+  H5Aclose(attribute);
+  H5Sclose(space);
+  H5Tclose(type);
+}

@@ -25,6 +25,9 @@ char *tg_h5_string_attribute(hid_t object, const char *name);
 /** An integer attribute, or `fallback` when it is absent or no integer. */
 long tg_h5_integer_attribute(hid_t object, const char *name, long fallback);
 
+/** Gives an object a new text attribute. A failure shows when the file is flushed. */
+void tg_h5_write_text_attribute(hid_t object, const char *name, const char *text);
+
 /** A scalar string dataset as a new string, NULL when absent. */
 char *tg_h5_string_dataset(hid_t place, const char *name);
 

@@ -1,17 +1,14 @@
 /* Making the result file, by one rank and with HDF5's plain file driver. */
 #include "results/results.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "hdf5/h5.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <hdf5_hl.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { N_TEXTS = 3 };
@@ -75,19 +72,9 @@ double tg_results_bytes(const tg_results_layout *layout) {
 
 /* ---- small writes; everything reports through one flag, looked at once at the end ---- */
 
-static void write_text_attribute(hid_t object, const char *name, const char *text) {
-  const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
-  H5Tset_size(type, strlen(text) + 1);
-  const hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-  H5Awrite(attribute, type, text);
-  H5Aclose(attribute);
-  H5Sclose(space);
-  H5Tclose(type);
-}
-
 static void describe(hid_t dataset, const char *units, const char *long_name, const char *source) {
   const char *const texts[N_TEXTS][2] = {{"units", units}, {"long_name", long_name}, {"source", source}};
-  for (int a = 0; a < N_TEXTS; a++) write_text_attribute(dataset, texts[a][0], texts[a][1]);
+  for (int a = 0; a < N_TEXTS; a++) tg_h5_write_text_attribute(dataset, texts[a][0], texts[a][1]);
 }
 
 /* Contiguous, space allocated now; float64 filled with NaN. int32 is left to posix_fallocate, which gives zeros. */
@@ -246,7 +233,7 @@ static tg_status create_root(hid_t file, hid_t links) {
                     H5Dwrite(complete, H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, &zero) >= 0 &&
                     H5Awrite(attribute, H5T_NATIVE_INT32, &version) >= 0;
   if (good) {
-    write_text_attribute(file, "format", "tokengeom-results");
+    tg_h5_write_text_attribute(file, "format", "tokengeom-results");
     describe(complete, "1", "1: the run was completed; 0: not yet", "tokengeom");
   }
   if (attribute >= 0) H5Aclose(attribute);
@@ -275,41 +262,14 @@ static tg_status fill_file(const char *part, const tg_results_layout *layout) {
   return st;
 }
 
-/* Reserves all blocks of FILE.part up to `bytes` (0: its own size) and puts it on the disk. */
-static tg_status reserve_and_sync(const char *part, off_t bytes) {
-  const int descriptor = open(part, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  TG_CHECK(descriptor >= 0, TG_EIO, "%s: %s", part, strerror(errno));
-  struct stat at;
-  int failed = fstat(descriptor, &at) == 0 ? 0 : errno;
-  const off_t size = bytes > at.st_size ? bytes : at.st_size;
-  if (!failed && size > 0) failed = posix_fallocate(descriptor, 0, size);
-  if (failed == EOPNOTSUPP || failed == EINVAL) failed = 0; /* a file system without reservation */
-  if (!failed && fsync(descriptor) != 0) failed = errno;
-  if (close(descriptor) != 0 && !failed) failed = errno;
-  TG_CHECK(!failed, TG_EIO, "%s: %s (the results need %.1f MB)", part, strerror(failed), (double)size / 1e6);
-  return TG_OK;
-}
-
-static tg_status put_in_place(const char *part, const char *path) {
-  TG_CHECK(rename(part, path) == 0, TG_EIO, "%s cannot be renamed to %s: %s", part, path, strerror(errno));
-  char *copy = tg_copy_string(path);
-  const int directory = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-  if (directory >= 0) {
-    fsync(directory); /* not every file system can; the rename itself is done */
-    close(directory);
-  }
-  free(copy);
-  return TG_OK;
-}
-
 tg_status tg_results_create(const char *path, const tg_results_layout *layout) {
   char *part = NULL;
   TG_TRY(TG_ALLOC(strlen(path) + 6, &part));
   sprintf(part, "%s.part", path);
-  tg_status st = reserve_and_sync(part, (off_t)tg_results_bytes(layout)); /* a disk that is too small says so here */
+  tg_status st = tg_file_reserve(part, tg_results_bytes(layout)); /* a disk that is too small says so here */
   if (st == TG_OK) st = fill_file(part, layout);
-  if (st == TG_OK) st = reserve_and_sync(part, 0);
-  if (st == TG_OK) st = put_in_place(part, path);
+  if (st == TG_OK) st = tg_file_reserve(part, 0.0);
+  if (st == TG_OK) st = tg_file_put_in_place(part, path);
   if (st != TG_OK) unlink(part);
   free(part);
   return st;

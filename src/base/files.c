@@ -1,0 +1,37 @@
+#include "base/files.h"
+
+#include "base/memory.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+tg_status tg_file_reserve(const char *path, double bytes) {
+  const int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  TG_CHECK(descriptor >= 0, TG_EIO, "%s: %s", path, strerror(errno));
+  struct stat at;
+  int failed = fstat(descriptor, &at) == 0 ? 0 : errno;
+  const off_t size = bytes > (double)at.st_size ? (off_t)bytes : at.st_size;
+  if (!failed && size > 0) failed = posix_fallocate(descriptor, 0, size);
+  if (failed == EOPNOTSUPP || failed == EINVAL) failed = 0; /* a file system without reservation */
+  if (!failed && fsync(descriptor) != 0) failed = errno;
+  if (close(descriptor) != 0 && !failed) failed = errno;
+  TG_CHECK(!failed, TG_EIO, "%s: %s (the file needs %.1f MB)", path, strerror(failed), (double)size / 1e6);
+  return TG_OK;
+}
+
+tg_status tg_file_put_in_place(const char *part, const char *path) {
+  TG_CHECK(rename(part, path) == 0, TG_EIO, "%s cannot be renamed to %s: %s", part, path, strerror(errno));
+  char *copy = tg_copy_string(path);
+  const int directory = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+  if (directory >= 0) {
+    fsync(directory); /* not every file system can; the rename itself is done */
+    close(directory);
+  }
+  free(copy);
+  return TG_OK;
+}

@@ -1,0 +1,14 @@
+/* Files that appear whole or not at all: written as FILE.part, put in place by a rename. Local, one rank. */
+#ifndef TG_FILES_H
+#define TG_FILES_H
+
+#include "base/status.h"
+
+/** Reserves all blocks of a file, made when it is not there, up to `bytes` (0: its own size), and puts it on the disk.
+ *  errors  TG_EIO, also for a disk that is too small */
+tg_status tg_file_reserve(const char *path, double bytes);
+
+/** Renames FILE.part to FILE, replacing it in one step. errors TG_EIO */
+tg_status tg_file_put_in_place(const char *part, const char *path);
+
+#endif

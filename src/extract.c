@@ -1,0 +1,198 @@
+#include "extract.h"
+
+#include "base/memory.h"
+#include "base/timer.h"
+#include "logit_metric.h"
+#include "parallel/comm.h"
+#include "parallel/handout.h"
+#include "prepare.h"
+#include "progress.h"
+#include "results/lock.h"
+#include "signals.h"
+#include "source/reader.h"
+#include "states_file.h"
+#include "study.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct {
+  const tg_extract_options *options;
+  MPI_Comm comm;
+  int rank;
+  tg_config *config;
+  tg_study study;
+  tg_source *source;
+  const tg_source_info *info;
+  tg_lock lock;
+  char *part, *origin;
+  double *metric; /* rank 0 */
+  tg_states_layout layout;
+  tg_states_file *file;
+  int32_t *done;   /* [n_prompts][n_levels], of an earlier extraction */
+  int64_t *places; /* [n]: what is left, p * n_levels + s */
+  int64_t n, unreported;
+  tg_handout *handout;
+  tg_progress progress;
+} extraction;
+
+/* ---- making ready ---- */
+
+static tg_status open_source(extraction *x) {
+  const tg_extract_options *o = x->options;
+  TG_TRY(tg_config_read(o->config, o->overrides, o->n_overrides, &x->config));
+  TG_CHECK(x->config->n_models == 1, TG_ECONFIG, "%s: extract writes one model to a file, the config has %d", o->config,
+           x->config->n_models);
+  TG_TRY(tg_study_open(x->config, &x->study));
+  x->source = x->study.sources[0];
+  x->info = tg_source_describe(x->source);
+  const int length = asprintf(&x->origin, "element: %s\nwidth: %d\nprompts: %" PRId64 "\nlevels: %d\n%s%s",
+                              o->float32 ? "float32" : "bfloat16", x->info->width, x->info->n_prompts,
+                              x->info->n_levels, x->config->resolved_values, x->study.inputs);
+  TG_CHECK(length >= 0 && asprintf(&x->part, "%s.part", o->out) >= 0, TG_EINTERNAL, "no memory");
+  return TG_OK;
+}
+
+static tg_status check_output(extraction *x) {
+  struct stat at;
+  TG_TRY(tg_study_check_directory(x->options->out));
+  TG_TRY(tg_lock_take(x->options->out, &x->lock));
+  TG_CHECK(stat(x->options->out, &at) != 0 || x->options->force, TG_EIO, "%s: exists; --force replaces it",
+           x->options->out);
+  return TG_OK;
+}
+
+/* Rank 0: a new FILE.part, unless there is one to go on with. */
+static tg_status make_part(extraction *x) {
+  bool there;
+  TG_TRY(tg_states_check(&x->layout, &there));
+  return there ? TG_OK : tg_states_create(&x->layout);
+}
+
+/* Collective. What is left to do. */
+static tg_status list_places(extraction *x) {
+  const int64_t all = x->info->n_prompts * x->info->n_levels;
+  tg_status st = TG_ALLOC(all, &x->done);
+  if (st == TG_OK) st = TG_ALLOC(all, &x->places);
+  if (st == TG_OK && x->rank == 0) st = tg_states_read_done(x->file, x->done);
+  TG_TRY(tg_comm_agree(x->comm, st));
+  for (int64_t p = 0; p < x->info->n_prompts; p++)
+    MPI_Bcast(x->done + p * x->info->n_levels, x->info->n_levels, MPI_INT32_T, 0, x->comm);
+  for (int64_t a = 0; a < all; a++)
+    if (!x->done[a]) x->places[x->n++] = a;
+  return TG_OK;
+}
+
+/* ---- working ---- */
+
+static void tick(void *context) {
+  extraction *x = context;
+  if (x->rank != 0) return;
+  if (tg_stop_asked()) tg_handout_stop(x->handout);
+  tg_handout_poll(x->handout);
+  tg_progress_show(&x->progress, tg_handout_done(x->handout) + x->unreported);
+}
+
+/* All layers of one prompt and level. */
+static tg_status extract_prompt(extraction *x, tg_reader *reader, int64_t place, tg_source_scalars *scalars) {
+  const int64_t p = place / x->info->n_levels;
+  const int s = (int)(place % x->info->n_levels);
+  for (int l = 0; l < x->info->n_layers; l++) {
+    tg_cloud cloud;
+    tg_reader_start(reader, p, s, l);
+    TG_TRY(tg_reader_wait(reader, (tg_tick){tick, x}, &cloud));
+    TG_TRY(tg_states_write_cloud(x->file, p, s, l, &cloud));
+    x->unreported++;
+  }
+  TG_TRY(tg_source_read_scalars(x->source, p, s, scalars));
+  return tg_states_write_scalars(x->file, p, s, scalars);
+}
+
+static tg_status work(extraction *x, tg_reader *reader, tg_source_scalars *scalars) {
+  for (;;) {
+    tick(x);
+    const int64_t ticket = tg_handout_next(x->handout, x->unreported);
+    x->unreported = 0;
+    if (ticket < 0) return TG_OK;
+    TG_TRY(extract_prompt(x, reader, x->places[ticket], scalars));
+  }
+}
+
+/* Collective. A failing read or write ends all ranks with MPI_Abort: what is marked as done stays. */
+static tg_status extract_all(extraction *x, int *stopped) {
+  const size_t n = (size_t)x->info->n_tokens;
+  tg_source_scalars scalars = {0};
+  tg_reader *reader = NULL;
+  tg_status st = tg_reader_create(x->source, &reader);
+  if (st == TG_OK) st = TG_ALLOC(n, &scalars.token_ids);
+  if (st == TG_OK) st = TG_ALLOC(n, &scalars.token_loss);
+  if (st == TG_OK) st = TG_ALLOC(n, &scalars.token_entropy);
+  st = tg_comm_agree(x->comm, st);
+  if (st == TG_OK) st = tg_handout_create(x->comm, x->n, &x->handout);
+  if (st == TG_OK) {
+    const int64_t all = x->info->n_prompts * x->info->n_levels;
+    if (x->rank == 0) tg_progress_start(&x->progress, all * x->info->n_layers, (all - x->n) * x->info->n_layers);
+    const tg_status worked = work(x, reader, &scalars);
+    if (worked != TG_OK) tg_comm_abort(worked);
+    *stopped = x->rank == 0 && tg_handout_given(x->handout) < x->n;
+    tg_handout_finish(x->handout, (tg_tick){tick, x});
+    if (x->rank == 0) tg_progress_end(&x->progress, tg_handout_done(x->handout));
+    MPI_Bcast(stopped, 1, MPI_INT, 0, x->comm);
+    tg_signals_release();
+  }
+  tg_handout_destroy(&x->handout);
+  tg_reader_destroy(&reader);
+  free(scalars.token_ids);
+  free(scalars.token_loss);
+  free(scalars.token_entropy);
+  return st;
+}
+
+/* ---- the whole ---- */
+
+static tg_status execute(extraction *x, int *stopped) {
+  TG_TRY(tg_comm_same(x->comm, x->origin, strlen(x->origin), "the extraction"));
+  TG_TRY(tg_comm_agree(x->comm, x->rank == 0 ? check_output(x) : TG_OK));
+  TG_TRY(tg_prepare_sources(x->comm, &x->study));
+  TG_TRY(tg_logit_metric_matrix(x->comm, x->source, &x->metric));
+  x->layout = (tg_states_layout){x->part, x->info, !x->options->float32, x->metric, x->origin};
+  TG_TRY(tg_comm_agree(x->comm, x->rank == 0 ? make_part(x) : TG_OK));
+  TG_TRY(tg_states_open(x->comm, &x->layout, &x->file));
+  tg_status st = list_places(x);
+  if (st == TG_OK) st = extract_all(x, stopped);
+  const tg_status closed = tg_states_close(&x->file);
+  TG_TRY(st == TG_OK ? closed : st);
+  if (*stopped) return TG_OK;
+  return tg_comm_agree(x->comm, x->rank == 0 ? tg_states_finish(&x->layout, x->options->out) : TG_OK);
+}
+
+static void release(extraction *x) {
+  tg_lock_release(&x->lock);
+  tg_study_close(&x->study);
+  tg_config_destroy(&x->config);
+  free(x->metric);
+  free(x->part);
+  free(x->origin);
+  free(x->done);
+  free(x->places);
+}
+
+tg_status tg_extract_run(const tg_extract_options *options) {
+  extraction x = {.options = options, .comm = MPI_COMM_WORLD, .lock = {NULL, -1}};
+  const double started = tg_seconds();
+  int stopped = 0;
+  MPI_Comm_rank(x.comm, &x.rank);
+  tg_status st = tg_comm_agree(x.comm, open_source(&x));
+  if (st == TG_OK) st = execute(&x, &stopped);
+  if (st == TG_OK && x.rank == 0) {
+    if (stopped)
+      fprintf(stderr, "stopped early; the same command goes on from %s\n", x.part);
+    else
+      printf("hidden states: %s (%.2f GB, %.1f s)\n", options->out, tg_states_bytes(&x.layout) / 1e9,
+             tg_seconds() - started);
+  }
+  release(&x);
+  return st == TG_OK && stopped ? TG_ESTOPPED : st;
+}

@@ -1,0 +1,295 @@
+#include "states_file.h"
+
+#include "base/clones.h"
+#include "base/files.h"
+#include "base/memory.h"
+#include "hdf5/h5.h"
+#include "parallel/comm.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Datasets that are written by prompt and level; the table's order is that of the ids below. */
+enum { STATES, LOSS, TOKEN_LOSS, ENTROPY, TOKEN_IDS, DONE, N_DATASETS };
+
+struct tg_states_file {
+  MPI_Comm comm;
+  const tg_states_layout *layout;
+  hid_t file, datasets[N_DATASETS]; /* -1: not in this file */
+  void *scratch;                    /* one cloud as stored */
+};
+
+/* ---- what the file holds ---- */
+
+static hid_t bfloat16_type(void) {
+  const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+  H5Tset_fields(type, 15, 7, 8, 0, 7);
+  H5Tset_size(type, 2);
+  H5Tset_ebias(type, 127);
+  return type;
+}
+
+typedef struct {
+  const char *name;
+  bool there;
+  hid_t type; /* in the file */
+  int rank;
+  hsize_t shape[5];
+} dataset_shape;
+
+static void describe(const tg_states_layout *layout, hid_t element, dataset_shape out[N_DATASETS]) {
+  const tg_source_info *i = layout->info;
+  const hsize_t p = (hsize_t)i->n_prompts, s = (hsize_t)i->n_levels, n = (hsize_t)i->n_tokens;
+  const bool steps = i->forward && n > 1;
+  const dataset_shape all[N_DATASETS] = {
+      {"hidden_states", true, element, 5, {p, s, (hsize_t)i->n_layers, n, (hsize_t)i->width}},
+      {"loss", i->has_loss, H5T_IEEE_F64LE, 2, {p, s}},
+      {"token_loss", steps, H5T_IEEE_F32LE, 3, {p, s, n - 1}},
+      {"entropy", i->has_entropy, H5T_IEEE_F32LE, 3, {p, s, n}},
+      {"token_ids", i->has_token_ids, H5T_STD_I32LE, 3, {p, s, n}},
+      {"done", true, H5T_STD_I32LE, 2, {p, s}}};
+  memcpy(out, all, sizeof all);
+}
+
+double tg_states_bytes(const tg_states_layout *layout) {
+  const tg_source_info *i = layout->info;
+  const double clouds = (double)i->n_prompts * i->n_levels * i->n_layers;
+  return clouds * i->n_tokens * i->width * (layout->bfloat16 ? 2.0 : 4.0) +
+         (double)i->n_prompts * i->n_levels * (12.0 * i->n_tokens + 12.0) + 8.0 * (double)i->width * i->width;
+}
+
+/* ---- making it ---- */
+
+/* Contiguous, its space allocated now and left as posix_fallocate gave it: zeros. */
+static tg_status create_dataset(hid_t file, const char *name, hid_t type, int rank, const hsize_t *shape, hid_t memory,
+                                const void *values) {
+  const hid_t space = rank > 0 ? H5Screate_simple(rank, shape, NULL) : H5Screate(H5S_SCALAR),
+              how = H5Pcreate(H5P_DATASET_CREATE);
+  H5Pset_obj_track_times(how, false);
+  H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
+  H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
+  const hid_t dataset = H5Dcreate2(file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
+  const bool good = dataset >= 0 && (!values || H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+  if (dataset >= 0) H5Dclose(dataset);
+  H5Pclose(how);
+  H5Sclose(space);
+  TG_CHECK(good, TG_EIO, "%s cannot be made (%s)", name, tg_h5_reason());
+  return TG_OK;
+}
+
+static tg_status create_text(hid_t file, const char *name, const char *text) {
+  const hid_t type = H5Tcopy(H5T_C_S1);
+  H5Tset_size(type, strlen(text) + 1);
+  const tg_status st = create_dataset(file, name, type, 0, NULL, type, text);
+  H5Tclose(type);
+  return st;
+}
+
+static tg_status write_integer_attribute(hid_t object, const char *name, int32_t value) {
+  const hid_t space = H5Screate(H5S_SCALAR);
+  const hid_t attribute = H5Acreate2(object, name, H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
+  const bool good = attribute >= 0 && H5Awrite(attribute, H5T_NATIVE_INT32, &value) >= 0;
+  if (attribute >= 0) H5Aclose(attribute);
+  H5Sclose(space);
+  TG_CHECK(good, TG_EIO, "attribute %s cannot be written (%s)", name, tg_h5_reason());
+  return TG_OK;
+}
+
+static bool has_short_prompts(const tg_source_info *info) {
+  for (int64_t p = 0; p < info->n_prompts; p++)
+    if (info->n_tokens_of[p] != info->n_tokens) return true;
+  return false;
+}
+
+static tg_status create_axes(hid_t file, const tg_states_layout *layout) {
+  const tg_source_info *i = layout->info;
+  const hsize_t prompts = (hsize_t)i->n_prompts, levels = (hsize_t)i->n_levels,
+                square[2] = {(hsize_t)i->width, (hsize_t)i->width};
+  TG_TRY(create_dataset(file, "prompt_ids", H5T_STD_I64LE, 1, &prompts, H5T_NATIVE_INT64, i->prompt_ids));
+  TG_TRY(create_dataset(file, "shuffle_levels", H5T_STD_I32LE, 1, &levels, H5T_NATIVE_INT32, i->levels));
+  if (has_short_prompts(i))
+    TG_TRY(create_dataset(file, "n_tokens", H5T_STD_I32LE, 1, &prompts, H5T_NATIVE_INT32, i->n_tokens_of));
+  if (layout->metric)
+    TG_TRY(create_dataset(file, "logit_metric", H5T_IEEE_F64LE, 2, square, H5T_NATIVE_DOUBLE, layout->metric));
+  return create_text(file, "origin", layout->origin);
+}
+
+static tg_status fill_file(hid_t file, const tg_states_layout *layout, hid_t element) {
+  dataset_shape shapes[N_DATASETS];
+  describe(layout, element, shapes);
+  tg_h5_write_text_attribute(file, "format", "tokengeom-hidden-states");
+  tg_h5_write_text_attribute(file, "model", layout->info->model);
+  TG_TRY(write_integer_attribute(file, "format_version", 1));
+  TG_TRY(create_axes(file, layout));
+  for (int a = 0; a < N_DATASETS; a++)
+    if (shapes[a].there)
+      TG_TRY(create_dataset(file, shapes[a].name, shapes[a].type, shapes[a].rank, shapes[a].shape, -1, NULL));
+  if (layout->info->last_layer_normalized < 0) return TG_OK;
+  const hid_t states = H5Dopen2(file, "hidden_states", H5P_DEFAULT);
+  const tg_status st = write_integer_attribute(states, "last_layer_normalized", layout->info->last_layer_normalized);
+  H5Dclose(states);
+  return st;
+}
+
+tg_status tg_states_create(const tg_states_layout *layout) {
+  tg_status st = tg_file_reserve(layout->part, tg_states_bytes(layout)); /* a disk that is too small says so here */
+  const hid_t element = layout->bfloat16 ? bfloat16_type() : H5Tcopy(H5T_IEEE_F32LE);
+  const hid_t file = st == TG_OK ? H5Fcreate(layout->part, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT) : -1;
+  if (st == TG_OK && file < 0) st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be made (%s)", layout->part, tg_h5_reason());
+  if (st == TG_OK) st = fill_file(file, layout, element);
+  if (file >= 0 && H5Fclose(file) < 0 && st == TG_OK)
+    st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", layout->part, tg_h5_reason());
+  H5Tclose(element);
+  if (st == TG_OK) st = tg_file_reserve(layout->part, 0.0);
+  if (st != TG_OK) unlink(layout->part);
+  return st;
+}
+
+tg_status tg_states_check(const tg_states_layout *layout, bool *there) {
+  struct stat at;
+  hid_t file;
+  *there = stat(layout->part, &at) == 0;
+  if (!*there) return TG_OK;
+  const tg_status opened = tg_h5_open_input(layout->part, &file);
+  char *origin = opened == TG_OK ? tg_h5_string_dataset(file, "origin") : NULL;
+  if (opened == TG_OK) H5Fclose(file);
+  const char *a = origin ? origin : "", *b = layout->origin;
+  while (*a && *a == *b) a++, b++;
+  tg_status st = TG_OK;
+  if (!origin)
+    *there = false; /* killed while it was being made */
+  else if (*a != *b) {
+    while (a > origin && a[-1] != '\n') a--, b--;
+    st = tg_fail(TG_ECONFIG, TG_HERE, "%s: is left from another extraction, with '%.*s' instead of '%.*s'; remove it",
+                 layout->part, (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+  }
+  free(origin);
+  return st;
+}
+
+/* ---- opening and closing ---- */
+
+static tg_status open_datasets(tg_states_file *f) {
+  dataset_shape shapes[N_DATASETS];
+  describe(f->layout, -1, shapes);
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_fapl_mpio(access, f->comm, MPI_INFO_NULL);
+  f->file = H5Fopen(f->layout->part, H5F_ACC_RDWR, access);
+  H5Pclose(access);
+  TG_CHECK(f->file >= 0, TG_EIO, "%s: cannot be opened for writing (%s)", f->layout->part, tg_h5_reason());
+  for (int a = 0; a < N_DATASETS; a++) {
+    if (!shapes[a].there) continue;
+    f->datasets[a] = H5Dopen2(f->file, shapes[a].name, H5P_DEFAULT);
+    TG_CHECK(f->datasets[a] >= 0, TG_EIO, "%s: no dataset %s", f->layout->part, shapes[a].name);
+  }
+  return TG_OK;
+}
+
+tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
+  const tg_source_info *i = layout->info;
+  tg_states_file *f = NULL;
+  *out = NULL;
+  tg_status st = TG_ALLOC(1, &f);
+  if (st == TG_OK) st = tg_alloc_bytes((size_t)i->n_tokens * (size_t)i->width, layout->bfloat16 ? 2 : 4, &f->scratch);
+  TG_TRY(tg_comm_agree(comm, st)); /* before the collective open */
+  f->comm = comm;
+  f->layout = layout;
+  f->file = -1;
+  for (int a = 0; a < N_DATASETS; a++) f->datasets[a] = -1;
+  st = tg_comm_agree(comm, open_datasets(f));
+  if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
+  *out = f;
+  return st;
+}
+
+tg_status tg_states_close(tg_states_file **file) {
+  tg_states_file *f = *file;
+  if (!f) return TG_OK;
+  tg_status st = TG_OK;
+  for (int a = 0; a < N_DATASETS; a++)
+    if (f->datasets[a] >= 0) H5Dclose(f->datasets[a]);
+  if (H5Fflush(f->file, H5F_SCOPE_GLOBAL) < 0 || H5Fclose(f->file) < 0)
+    st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", f->layout->part, tg_h5_reason());
+  st = tg_comm_agree(f->comm, st);
+  free(f->scratch);
+  free(f);
+  *file = NULL;
+  return st;
+}
+
+/* ---- writing ---- */
+
+/* Writes count numbers at (p, s, then further) of a dataset; the memory's shape is that of the block. */
+static tg_status write_block(tg_states_file *f, int which, int rank, const hsize_t *start, const hsize_t *count,
+                             hid_t memory, const void *values) {
+  const hid_t space = H5Dget_space(f->datasets[which]), block = H5Screate_simple(rank, count, NULL);
+  const bool good = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+                    H5Dwrite(f->datasets[which], memory, block, space, H5P_DEFAULT, values) >= 0;
+  H5Sclose(block);
+  H5Sclose(space);
+  TG_CHECK(good, TG_EIO, "%s: prompt %lld, level %lld cannot be written (%s)", f->layout->part, (long long)start[0],
+           (long long)start[1], tg_h5_reason());
+  return TG_OK;
+}
+
+TG_CLONES static void round_row(int d, const float *x, uint16_t *out) {
+  for (int t = 0; t < d; t++) {
+    uint32_t bits;
+    memcpy(&bits, &x[t], sizeof bits);
+    const uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+    out[t] = (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? bits >> 16 | 0x40u : rounded); /* NaN stays NaN */
+  }
+}
+
+tg_status tg_states_write_cloud(tg_states_file *f, int64_t p, int s, int l, const tg_cloud *cloud) {
+  const hsize_t start[5] = {(hsize_t)p, (hsize_t)s, (hsize_t)l, 0, 0},
+                count[5] = {1, 1, 1, (hsize_t)cloud->n, (hsize_t)cloud->d};
+  for (ptrdiff_t i = 0; i < cloud->n; i++) {
+    if (f->layout->bfloat16)
+      round_row(cloud->d, cloud->x + i * cloud->ld, (uint16_t *)f->scratch + i * cloud->d);
+    else
+      memcpy((float *)f->scratch + i * cloud->d, cloud->x + i * cloud->ld, (size_t)cloud->d * sizeof(float));
+  }
+  const hid_t type = H5Dget_type(f->datasets[STATES]); /* the file's own: nothing is converted */
+  const tg_status st = write_block(f, STATES, 5, start, count, type, f->scratch);
+  H5Tclose(type);
+  return st;
+}
+
+tg_status tg_states_write_scalars(tg_states_file *f, int64_t p, int s, const tg_source_scalars *scalars) {
+  const int32_t done = 1;
+  const hsize_t n = (hsize_t)f->layout->info->n_tokens;
+  const struct {
+    int which, rank;
+    hsize_t length;
+    hid_t type;
+    const void *values;
+  } all[] = {{LOSS, 2, 1, H5T_NATIVE_DOUBLE, &scalars->loss},
+             {TOKEN_LOSS, 3, n - 1, H5T_NATIVE_FLOAT, scalars->token_loss},
+             {ENTROPY, 3, n, H5T_NATIVE_FLOAT, scalars->token_entropy},
+             {TOKEN_IDS, 3, n, H5T_NATIVE_INT32, scalars->token_ids},
+             {DONE, 2, 1, H5T_NATIVE_INT32, &done}};
+  for (size_t a = 0; a < sizeof all / sizeof all[0]; a++) {
+    const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, 0}, count[3] = {1, 1, all[a].length};
+    if (f->datasets[all[a].which] >= 0)
+      TG_TRY(write_block(f, all[a].which, all[a].rank, start, count, all[a].type, all[a].values));
+  }
+  return TG_OK;
+}
+
+tg_status tg_states_read_done(tg_states_file *f, int32_t *done) {
+  TG_CHECK(H5Dread(f->datasets[DONE], H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, done) >= 0, TG_EIO,
+           "%s: done cannot be read (%s)", f->layout->part, tg_h5_reason());
+  return TG_OK;
+}
+
+tg_status tg_states_finish(const tg_states_layout *layout, const char *path) {
+  const hid_t file = H5Fopen(layout->part, H5F_ACC_RDWR, H5P_DEFAULT);
+  const bool good = file >= 0 && H5Ldelete(file, "done", H5P_DEFAULT) >= 0;
+  const bool closed = file < 0 || H5Fclose(file) >= 0;
+  TG_CHECK(good && closed, TG_EIO, "%s: cannot be finished (%s)", layout->part, tg_h5_reason());
+  TG_TRY(tg_file_reserve(layout->part, 0.0));
+  return tg_file_put_in_place(layout->part, path);
+}

@@ -1,0 +1,52 @@
+/* Writing a hidden-state file (format version 1): made whole as FILE.part by rank 0, then written by all ranks, each its own
+ * prompts and levels, and put in place when all are there. FILE.part says what it already has, so an extraction that was
+ * stopped or killed goes on. */
+#ifndef TG_STATES_FILE_H
+#define TG_STATES_FILE_H
+
+#include "geometry/cloud.h"
+#include "source/source.h"
+#include <mpi.h>
+
+typedef struct tg_states_file tg_states_file;
+
+typedef struct {
+  const char *part;           /* path */
+  const tg_source_info *info; /* borrowed */
+  bool bfloat16;              /* else float32 */
+  const double *metric;       /* W^T W [width][width], NULL: none */
+  const char *origin;         /* what the file is made from; the same for the same content */
+} tg_states_layout;
+
+/** Bytes of the file's numbers. */
+double tg_states_bytes(const tg_states_layout *layout);
+
+/** Local, one rank. errors TG_EIO, also when the disk has no room; then no file is left */
+tg_status tg_states_create(const tg_states_layout *layout);
+
+/** Local. Whether FILE.part is there and goes on from: origin must be the same.
+ *  errors  TG_ECONFIG with the first difference when it is another extraction's */
+tg_status tg_states_check(const tg_states_layout *layout, bool *there);
+
+/** Collective. Opens FILE.part for writing by all ranks. out: caller closes.
+ *  errors  TG_EINTERNAL agreed on; where some rank cannot open the file all ranks end with MPI_Abort */
+tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out);
+
+/** Collective. errors TG_EIO, agreed on. Safe on NULL, leaves NULL. */
+tg_status tg_states_close(tg_states_file **file);
+
+/* Local, independent input and output; errors TG_EIO, after which the caller aborts. */
+
+/** Which prompts and levels are there, [n_prompts][n_levels], 0 or 1. */
+tg_status tg_states_read_done(tg_states_file *file, int32_t *done);
+
+/** One cloud; bfloat16 rounds to the nearest, ties to even. */
+tg_status tg_states_write_cloud(tg_states_file *file, int64_t p, int s, int l, const tg_cloud *cloud);
+
+/** What a (prompt, level) has beside its clouds; marks it as there. */
+tg_status tg_states_write_scalars(tg_states_file *file, int64_t p, int s, const tg_source_scalars *scalars);
+
+/** Local, one rank, after closing: FILE.part becomes FILE. errors TG_EIO */
+tg_status tg_states_finish(const tg_states_layout *layout, const char *path);
+
+#endif
