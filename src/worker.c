@@ -9,6 +9,7 @@
 #include "source/reader.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* One rank's state. */
 typedef struct {
@@ -194,6 +195,9 @@ static tg_status create(worker *w) {
 }
 
 static void collect(worker *w) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  w->report.peak_bytes = 1024.0 * (double)usage.ru_maxrss;
   tg_worker_report *r = &w->report;
   for (int m = 0; m < w->job->study->n_models; m++) {
     if (!w->readers[m]) continue;

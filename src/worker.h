@@ -14,6 +14,7 @@ typedef struct {
   double waited, reading, converting; /* of reader.h */
   double writing, forward, next_token;
   double stages[TG_N_STAGES];
+  double peak_bytes; /* of memory */
   double bytes_read, shards, clouds, bad_clouds, reason_clouds, float64_pairs;
 } tg_worker_report;
 
