@@ -172,7 +172,7 @@ class Validate(support.Case):
         write_states(self.path("a.h5"), clouds())
         config = self.config(files("a.h5"), synthetic())
         out = self.run_ok("validate", config).out
-        for key in keys_of_small() - {"models.name"}:
+        for key in keys_of("small.yaml") - {"models.name"}:
             self.assertRegex(out, rf"(?m)^ *(- )?{key.rpartition('.')[2]}:", key)
         self.assertIn("a.h5", out)
         self.path("again.yaml").write_text(out)
