@@ -343,16 +343,17 @@ class Model:
         return states, out.last_hidden_state if linear else out.logits
 
     def scores(self, last, ids):
-        """Loss of each next token [token - 1] and entropy of each position [token], nats, of one text; a part of the logits at a time."""
+        """Loss of each next token [token - 1] and entropy of each position [token], nats, of one text; some positions at a time."""
         vocabulary = self.head32[0].shape[0] if self.linear_head else last.shape[-1]
-        step, loss, entropy = max(1, 2**25 // vocabulary), [], []
+        step, loss, entropy = max(1, 2**24 // vocabulary), [], []
         for first in range(0, len(ids), step):
             part = last[first:first + step].float()
-            logp = torch.log_softmax(torch.nn.functional.linear(part, *self.head32) if self.linear_head else part, dim=-1)
+            logits = torch.nn.functional.linear(part, *self.head32) if self.linear_head else part
+            logp = torch.log_softmax(logits.double(), dim=-1)  # in float32 a mean over tokens is off by 1e-5
             targets = ids[first + 1:first + step + 1]
             loss.append(-logp[:len(targets)].gather(1, targets[:, None])[:, 0])
-            entropy.append(torch.special.entr(logp.exp()).sum(-1, dtype=torch.float64).float())
-        return torch.cat(loss).cpu().numpy(), torch.cat(entropy).cpu().numpy()
+            entropy.append(torch.special.entr(logp.exp()).sum(-1))
+        return torch.cat(loss).float().cpu().numpy(), torch.cat(entropy).float().cpu().numpy()
 
 
 def logit_metric(weight, block=2048):
