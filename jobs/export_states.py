@@ -253,8 +253,7 @@ def select_prompts(prompts, options):
     cut = [prompt._replace(tokens=prompt.tokens[:min(len(prompt.tokens), options.tokens) // unit * unit]) for prompt in prompts]
     kept = [prompt for prompt in cut if len(prompt.tokens) >= 2]
     if len(kept) < len(cut):
-        least = f"{options.tokens} tokens" if options.short_prompts == "leave_out" else f"{max(2, unit)} tokens, which level {max(options.levels)} needs"
-        say(f"{len(cut) - len(kept)} of {len(cut)} prompts left out: fewer than {least}")
+        say(f"{len(cut) - len(kept)} of {len(cut)} prompts left out: fewer than {max(2, unit)} tokens")
     if not kept:
         raise Failure(BAD_DATA, "no prompt is left")
     index, count = options.array or (0, 1)
@@ -492,7 +491,7 @@ class Progress:
             return None
         if not self.log.exists():
             raise Failure(IO, f"{self.part} is there, but {self.log.name} is not: remove it to start anew")
-        lines = self.log.read_text().split("\n")[:-1]  # a line without an end was cut short
+        lines = self.log.read_text().split("\n")[:-1]  # a line counts when it has its end; what was cut short becomes part of the next
         try:
             made_with = json.loads(lines[0])
         except (IndexError, ValueError):
@@ -539,7 +538,8 @@ class Clock:
         seconds = (now - self.start) / (done - self.first)
         left = time.strftime("%H:%M:%S", time.gmtime((self.total - done) * seconds % 86400))
         days = int((self.total - done) * seconds // 86400)
-        say(f"{done} of {self.total} prompts, {seconds:.2f} s a prompt, {f'{days}-' if days else ''}{left} left" + ("\x1b[K" if self.terminal else ""),
+        left = f"{days}-{left}" if days else left
+        say(f"{done} of {self.total} prompts, {seconds:.2f} s a prompt, {left} left" + ("\x1b[K" if self.terminal else ""),
             end="\r" if self.terminal and done < self.total else "\n")
 
 
@@ -556,10 +556,7 @@ def catch_signals():
 
 def write_prompts(options, progress, model, prompts, done, caught):
     clock = Clock(done, len(prompts))
-    with h5py.File(progress.part, "r+", libver="earliest") as file, open(progress.log, "r+") as log, torch.inference_mode():
-        whole = log.read().rpartition("\n")[0] + "\n"  # a line that was cut short goes
-        log.seek(len(whole))
-        log.truncate()
+    with h5py.File(progress.part, "r+", libver="earliest") as file, open(progress.log, "a") as log, torch.inference_mode():
         for place in range(done, len(prompts)):
             if caught:
                 raise Failure(STOPPED, f"stopped by {caught[0]} with {place} of {len(prompts)} prompts done; the same command goes on")
