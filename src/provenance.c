@@ -21,15 +21,17 @@ const char *tg_provenance_version(void) { return TG_VERSION " (" TG_COMMIT ")"; 
 
 const char *tg_provenance_libraries(void) {
   static char text[2048];
+  const char *engine = tg_source_engine();
   char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
   int length;
   unsigned major, minor, release;
   MPI_Get_library_version(mpi, &length);
   mpi[strcspn(mpi, ",\n")] = '\0';
   H5get_libversion(&major, &minor, &release);
-  snprintf(text, sizeof text, "MPI: %s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\nGSL: %s\nlibyaml: %s\ncompiler: %s, %s\n",
-           mpi, major, minor, release, openblas_get_config(), gsl_version, yaml_get_version_string(), TG_COMPILER,
-           TG_BUILD_TYPE);
+  snprintf(text, sizeof text,
+           "MPI: %s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\nGSL: %s\nlibyaml: %s\nlibllama: %s\ncompiler: %s, %s\n", mpi,
+           major, minor, release, openblas_get_config(), gsl_version, yaml_get_version_string(),
+           engine ? engine : "not in this build", TG_COMPILER, TG_BUILD_TYPE);
   return text;
 }
 

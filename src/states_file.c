@@ -286,10 +286,6 @@ tg_status tg_states_read_done(tg_states_file *f, int32_t *done) {
 }
 
 tg_status tg_states_finish(const tg_states_layout *layout, const char *path) {
-  const hid_t file = H5Fopen(layout->part, H5F_ACC_RDWR, H5P_DEFAULT);
-  const bool good = file >= 0 && H5Ldelete(file, "done", H5P_DEFAULT) >= 0;
-  const bool closed = file < 0 || H5Fclose(file) >= 0;
-  TG_CHECK(good && closed, TG_EIO, "%s: cannot be finished (%s)", layout->part, tg_h5_reason());
   TG_TRY(tg_file_reserve(layout->part, 0.0));
   return tg_file_put_in_place(layout->part, path);
 }

@@ -49,6 +49,12 @@ void tg_llama_prepare(void) {
   llama_backend_init();
 }
 
+const char *tg_llama_version(void) {
+  static char text[400];
+  snprintf(text, sizeof text, "ggml %s (%s); %.300s", ggml_version(), ggml_commit(), llama_print_system_info());
+  return text;
+}
+
 const char *tg_llama_reason(void) {
   static _Thread_local char text[sizeof reason];
   pthread_mutex_lock(&reason_mutex);
@@ -210,8 +216,8 @@ static tg_status describe(const char *path, tg_model_file *f) {
   info->has_tokenizer = tokenizer && strcmp(tokenizer, "none") != 0 && strcmp(tokenizer, "no_vocab") != 0;
   for (int a = 0; a < f->n_parts; a++) info->bytes += (double)f->parts[a].size;
   stat(path, &at);
-  snprintf(info->identity, sizeof info->identity, "%.300s, %d parts, %.0f bytes, modified %lld.%09ld", path, f->n_parts,
-           info->bytes, (long long)at.st_mtim.tv_sec, at.st_mtim.tv_nsec);
+  snprintf(info->identity, sizeof info->identity, "%.300s: %.0f bytes in %d file%s, modified %lld.%09ld", path,
+           info->bytes, f->n_parts, f->n_parts > 1 ? "s" : "", (long long)at.st_mtim.tv_sec, at.st_mtim.tv_nsec);
   return find_unembedding(path, f);
 }
 

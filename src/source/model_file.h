@@ -18,7 +18,7 @@ typedef struct {
   bool has_tokenizer;
   bool has_bias;      /* logits are more than W h */
   double bytes;       /* of all parts */
-  char identity[512]; /* name, size and time of each part, summed up */
+  char identity[512]; /* path, size of all parts, time of the first */
 } tg_model_info;
 
 /** Opens and checks a model file: every tensor must lie inside it.
@@ -34,6 +34,9 @@ void tg_model_file_unembedding(const tg_model_file *file, int64_t first, int64_t
 
 /** What libllama said last when something failed, "" when nothing. */
 const char *tg_llama_reason(void);
+
+/** Version and CPU features. Static text. */
+const char *tg_llama_version(void);
 
 /** Call before any use of libllama: its messages are remembered instead of printed. */
 void tg_llama_prepare(void);

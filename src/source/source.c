@@ -1,6 +1,7 @@
 #include "source/source_impl.h"
 
 #include "base/memory.h"
+#include "source/model_file.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -208,6 +209,14 @@ tg_status tg_source_read_unembedding(tg_source *source, int64_t first, int64_t c
 }
 
 tg_status tg_source_check_metrics(tg_source *source) { return source->parts.calls->check_metrics(source->parts.state); }
+
+const char *tg_source_engine(void) {
+#ifdef TG_WITH_LLAMA
+  return tg_llama_version();
+#else
+  return NULL;
+#endif
+}
 
 tg_status tg_source_print_file(FILE *out, const char *path) {
   struct stat at;

@@ -78,6 +78,9 @@ tg_status tg_source_read_unembedding(tg_source *source, int64_t first, int64_t c
 /** Whether all files hold the same metric or unembedding; reads them all, so one rank asks. errors TG_EDATA */
 tg_status tg_source_check_metrics(tg_source *source);
 
+/** The engine that runs models: libllama's version and what of the CPU it uses; NULL in builds without it. Static text. */
+const char *tg_source_engine(void);
+
 /** A text that changes when an input changes: for each file its path, size, time and shape. Owned by the source. */
 const char *tg_source_identity(const tg_source *source);
 
