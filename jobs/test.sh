@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs all tests. Fails when a test fails, or is skipped without standing in
 # tests/may-skip.txt. Arguments go to ctest, e.g. `bash jobs/test.sh -R neighbors`; tests labeled `long` run only with
-# `bash jobs/test.sh -L long`.
+# `bash jobs/test.sh -L long`. TG_NO_LLAMA=1 leaves out libllama and what needs it, on machines that do not reach PyPI.
 set -u
 . "$(dirname "$0")/setup.sh"
 
-setup_packages $build_packages libcunit1-dev python3 python3-numpy python3-scipy python3-h5py python3-xarray \
+setup_packages $build_packages $llama_packages libcunit1-dev python3-numpy python3-scipy python3-h5py python3-xarray \
   python3-h5netcdf python3-netcdf4 hdf5-tools || exit 1
+if [ -z "${TG_NO_LLAMA:-}" ]; then
+  setup_llama || exit 1
+  export TG_SMOLLM2=$PWD/models/SmolLM2-135M-Instruct.Q4_1.gguf
+fi
 setup_build -DBUILD_TESTING=ON -DTG_BENCHMARKS=ON -DTG_WERROR=ON || exit 1
 
 step "running the tests"
