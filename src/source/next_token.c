@@ -80,9 +80,9 @@ void tg_next_token_add(int n, const float *logits, ptrdiff_t ld, int64_t first, 
   for (int i = 0; i < n; i++) {
     const float *row = logits + i * ld, m = maximum_of(row, count);
     tg_next_token *p = &positions[i];
-    double sums[2];
-    if (!(m <= p->maximum)) rescale(p, m); /* also where m is NaN */
-    sum_of(row, count, (float)p->maximum, sums);
+    double sums[2] = {0.0, 0.0};
+    if (!(m <= p->maximum)) rescale(p, m);                                    /* also where m is NaN */
+    if (p->maximum != -INFINITY) sum_of(row, count, (float)p->maximum, sums); /* else no word so far has any weight */
     p->sum += sums[0];
     p->weighted += sums[1];
     if (i + 1 < n && tokens[i + 1] >= first && tokens[i + 1] < first + count) p->target = row[tokens[i + 1] - first];
