@@ -1,0 +1,395 @@
+/* Prompts from JSON lines and texts: what is taken, what is refused, and where the message says it is. */
+#include "../oracle/suite.h"
+#include "source/prompts.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[] = "/tmp/test_prompts_XXXXXX";
+
+/* ---- files of a test ---- */
+
+enum { MOST_FILES = 4, ROOM = 200 };
+
+static char paths[MOST_FILES][ROOM];
+static char *files[MOST_FILES];
+
+/* A file of these bytes; its place among the files. */
+static void put(int place, const char *name, const void *data, size_t size) {
+  snprintf(paths[place], ROOM, "%s/%s", directory, name);
+  files[place] = paths[place];
+  FILE *file = fopen(paths[place], "wb");
+  CU_ASSERT_FATAL(file && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+}
+
+static void put_text(int place, const char *name, const char *text) { put(place, name, text, strlen(text)); }
+
+static tg_prompts read_good(int n_files) {
+  tg_prompts prompts;
+  const tg_status st = tg_prompts_read(files, n_files, &prompts);
+  if (st != TG_OK) printf("%s\n", tg_last_error());
+  CU_ASSERT_FATAL(st == TG_OK);
+  return prompts;
+}
+
+static bool has_text(const tg_prompt *prompt, const char *text) {
+  return prompt->text && !prompt->token_ids && prompt->length == strlen(text) && strcmp(prompt->text, text) == 0;
+}
+
+/* The files are refused with this status and a message that holds the text. */
+static void refuse(int n_files, tg_status wanted, const char *named) {
+  tg_prompts prompts;
+  const tg_status st = tg_prompts_read(files, n_files, &prompts);
+  const bool good = st == wanted && strstr(tg_last_error(), named);
+  if (!good) printf("status %d instead of %d, '%s' instead of '%s'\n", st, wanted, tg_last_error(), named);
+  CU_ASSERT(good);
+  tg_prompts_free(&prompts);
+}
+
+/* The second line, after a good one and a blank one, is refused, and the message says FILE:3. */
+static void refuse_line(const char *line, size_t length, const char *named) {
+  static const char before[] = "{\"id\": 1, \"text\": \"good\"}\n\n";
+  char *data = malloc(sizeof before + length), place[ROOM + 20];
+  CU_ASSERT_FATAL(data != NULL);
+  memcpy(data, before, sizeof before - 1);
+  memcpy(data + sizeof before - 1, line, length);
+  put(0, "bad.jsonl", data, sizeof before - 1 + length);
+  free(data);
+  snprintf(place, sizeof place, "%s:3: ", paths[0]);
+  refuse(1, TG_EDATA, place);
+  if (!strstr(tg_last_error(), named)) printf("'%s' instead of '%s'\n", tg_last_error(), named);
+  CU_ASSERT(strstr(tg_last_error(), named) != NULL);
+}
+
+static void refuse_text(const char *line, const char *named) { refuse_line(line, strlen(line), named); }
+
+/* ---- what is taken ---- */
+
+/* Oracle: the lines as written below; RFC 8259. */
+static void lines_are_read(void) {
+  put_text(0, "a.jsonl",
+           "{\"id\": 5, \"text\": \"one\"}\n"
+           "\n"
+           "  \t \r\n"
+           "{\"text\": \" two \", \"id\": -3, \"other\": [1, {\"id\": 9}]}\r\n"
+           "{\"id\": 9223372036854775807, \"token_ids\": [0, 1, 2147483647]}\n"
+           "  {\"id\": -9223372036854775808, \"text\": \"no newline\"}");
+  tg_prompts prompts = read_good(1);
+  static const int64_t ids[] = {5, -3, INT64_MAX, INT64_MIN};
+  static const int lines[] = {1, 4, 5, 6};
+  CU_ASSERT_FATAL(prompts.n == 4);
+  for (int p = 0; p < 4; p++) {
+    char place[ROOM + 20];
+    snprintf(place, sizeof place, "%s:%d", paths[0], lines[p]);
+    CU_ASSERT(prompts.items[p].id == ids[p] && prompts.items[p].line == lines[p]);
+    CU_ASSERT(strcmp(tg_prompt_place(&prompts.items[p]), place) == 0);
+  }
+  CU_ASSERT(has_text(&prompts.items[0], "one") && has_text(&prompts.items[1], "two"));
+  CU_ASSERT(has_text(&prompts.items[3], "no newline"));
+  const tg_prompt *given = &prompts.items[2];
+  CU_ASSERT_FATAL(!given->text && given->n_token_ids == 3);
+  CU_ASSERT(given->token_ids[0] == 0 && given->token_ids[1] == 1 && given->token_ids[2] == INT32_MAX);
+  tg_prompts_free(&prompts);
+  CU_ASSERT(prompts.n == 0 && !prompts.items);
+}
+
+/* Oracle: the definition: files in the order given, ids as they stand in them; the endings that mean JSON lines. */
+static void files_are_joined(void) {
+  put_text(0, "z.jsonl", "{\"id\": 3, \"text\": \"a\"}\n{\"id\": 1, \"text\": \"b\"}\n");
+  put_text(1, "a.json", "{\"id\": 2, \"text\": \"c\"}\n");
+  put_text(2, "m.ndjson", "\n");
+  put_text(3, "b.ndjson", "\n\n{\"id\": 0, \"text\": \"d\"}");
+  tg_prompts prompts = read_good(4);
+  CU_ASSERT_FATAL(prompts.n == 4);
+  for (int p = 0; p < 4; p++) {
+    const char text[] = {(char)('a' + p), '\0'};
+    CU_ASSERT(prompts.items[p].id == (p == 3 ? 0 : p == 2 ? 2 : p == 1 ? 1 : 3) && has_text(&prompts.items[p], text));
+  }
+  CU_ASSERT(prompts.items[2].path == paths[1] && prompts.items[3].line == 3);
+  tg_prompts_free(&prompts);
+}
+
+/* Oracle: the definition: a text is one prompt, its id its place in the list, whatever its name. */
+static void texts_are_read(void) {
+  put_text(0, "b.txt", "\xEF\xBB\xBF first\nline two\r\n\n");
+  put_text(1, "jsonl", "{\"id\": 7, \"text\": \"no JSON lines\"}");
+  put(2, "nul.txt", " a\0b \0", 6);
+  tg_prompts prompts = read_good(3);
+  CU_ASSERT_FATAL(prompts.n == 3);
+  for (int p = 0; p < 3; p++)
+    CU_ASSERT(prompts.items[p].id == p && strcmp(tg_prompt_place(&prompts.items[p]), paths[p]) == 0);
+  CU_ASSERT(has_text(&prompts.items[0], "\xEF\xBB\xBF first\nline two"));
+  CU_ASSERT(has_text(&prompts.items[1], "{\"id\": 7, \"text\": \"no JSON lines\"}"));
+  CU_ASSERT(prompts.items[2].length == 5 && memcmp(prompts.items[2].text, "a\0b \0", 5) == 0); /* NUL is no space */
+  tg_prompts_free(&prompts);
+}
+
+/* Oracle: RFC 8259: escapes, among them surrogate pairs and NUL, and the same characters as UTF-8. */
+static void escapes_are_undone(void) {
+  put_text(0, "a.jsonl",
+           "{\"id\": 0, \"text\": \"\\u00e9\\u4e2d\\ud83d\\ude00 \\\"\\\\\\/\\b\\f\\n\\r\\t.\"}\n"
+           "{\"id\": 1, \"text\": \"\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80\"}\n"
+           "{\"id\": 2, \"text\": \"a\\u0000b\"}\n"
+           "{\"id\": 3, \"text\": \"\\uD834\\uDD1E\\uFFFF\\uDBFF\\uDFFF\"}\n"
+           "{\"\\u0069d\": 4, \"te\\u0078t\": \"keys too\"}\n");
+  tg_prompts prompts = read_good(1);
+  CU_ASSERT_FATAL(prompts.n == 5);
+  CU_ASSERT(has_text(&prompts.items[0], "\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80 \"\\/\b\f\n\r\t."));
+  CU_ASSERT(has_text(&prompts.items[1], "\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80"));
+  CU_ASSERT(prompts.items[2].length == 3 && memcmp(prompts.items[2].text, "a\0b", 4) == 0);
+  CU_ASSERT(has_text(&prompts.items[3], "\xF0\x9D\x84\x9E\xEF\xBF\xBF\xF4\x8F\xBF\xBF"));
+  CU_ASSERT(has_text(&prompts.items[4], "keys too"));
+  tg_prompts_free(&prompts);
+}
+
+/* ---- white space ---- */
+
+/* Python 3.11: [c for c in range(0x110000) if chr(c).isspace()] */
+static const uint32_t python_spaces[] = {0x9,    0xA,    0xB,    0xC,    0xD,    0x1C,   0x1D,   0x1E,   0x1F,   0x20,
+                                         0x85,   0xA0,   0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006,
+                                         0x2007, 0x2008, 0x2009, 0x200A, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000};
+
+static bool is_python_space(uint32_t c) {
+  for (size_t a = 0; a < sizeof python_spaces / sizeof python_spaces[0]; a++)
+    if (python_spaces[a] == c) return true;
+  return false;
+}
+
+static size_t encode(uint32_t c, char *out) {
+  if (c < 0x80) return out[0] = (char)c, 1;
+  if (c < 0x800) return out[0] = (char)(0xC0 | c >> 6), out[1] = (char)(0x80 | (c & 63)), 2;
+  if (c < 0x10000) {
+    out[0] = (char)(0xE0 | c >> 12), out[1] = (char)(0x80 | (c >> 6 & 63)), out[2] = (char)(0x80 | (c & 63));
+    return 3;
+  }
+  out[0] = (char)(0xF0 | c >> 18), out[1] = (char)(0x80 | (c >> 12 & 63));
+  out[2] = (char)(0x80 | (c >> 6 & 63)), out[3] = (char)(0x80 | (c & 63));
+  return 4;
+}
+
+/* "c" as UTF-8 where JSON allows it, else as an escape. */
+static int print_character(char *out, size_t room, uint32_t c) {
+  char text[5] = {0};
+  encode(c, text);
+  return c < 0x20 || c == '"' || c == '\\' ? snprintf(out, room, "\\u%04x", (unsigned)c)
+                                           : snprintf(out, room, "%s", text);
+}
+
+/* Oracle: Python's str.isspace(), frozen above. Every character up to U+3100, the last of each length of UTF-8, and some far
+ * ones that look like spaces (U+FEFF, U+E0020) or end in a space's bytes: twice on both ends and once in the middle. */
+static void strip_is_pythons(void) {
+  static const uint32_t far[] = {0xA000, 0xC2A0,  0xD7FF,  0xE000,  0xFEFF,  0xFFFD,
+                                 0xFFFF, 0x10000, 0x1F600, 0x2003F, 0xE0020, 0x10FFFF};
+  enum { NEAR = 0x3100, ALL = NEAR + sizeof far / sizeof far[0], LINE = 120 };
+  char *lines = malloc((size_t)ALL * LINE), *end = lines;
+  CU_ASSERT_FATAL(lines != NULL);
+  for (uint32_t a = 1; a < ALL; a++) {
+    char c[8];
+    print_character(c, sizeof c, a < NEAR ? a : far[a - NEAR]);
+    end += snprintf(end, LINE, "{\"id\": %" PRIu32 ", \"text\": \"%s%sx%sy%s%s\"}\n", a, c, c, c, c, c);
+  }
+  put(0, "spaces.jsonl", lines, (size_t)(end - lines));
+  free(lines);
+  tg_prompts prompts = read_good(1);
+  int wrong = 0;
+  CU_ASSERT_FATAL(prompts.n == ALL - 1);
+  for (uint32_t a = 1; a < ALL; a++) {
+    const uint32_t code = a < NEAR ? a : far[a - NEAR];
+    char c[5] = {0}, whole[32];
+    encode(code, c);
+    const bool space = is_python_space(code);
+    snprintf(whole, sizeof whole, space ? "%.0s%.0sx%sy" : "%s%sx%sy%s%s", c, c, c, c, c);
+    if (!has_text(&prompts.items[a - 1], whole)) {
+      printf("U+%04X is%s white space\n", (unsigned)code, space ? "" : " no");
+      wrong++;
+    }
+  }
+  CU_ASSERT(wrong == 0);
+  tg_prompts_free(&prompts);
+}
+
+/* Oracle: as above: all spaces together, around a text and alone. */
+static void strip_takes_mixed_spaces(void) {
+  char text[400], *end = text;
+  for (size_t a = 0; a < sizeof python_spaces / sizeof python_spaces[0]; a++) end += encode(python_spaces[a], end);
+  *end++ = 'x';
+  for (size_t a = 0; a < sizeof python_spaces / sizeof python_spaces[0]; a++) end += encode(python_spaces[a], end);
+  put(0, "a.txt", text, (size_t)(end - text));
+  tg_prompts prompts = read_good(1);
+  CU_ASSERT(prompts.n == 1 && has_text(&prompts.items[0], "x"));
+  tg_prompts_free(&prompts);
+  memmove(strchr(text, 'x'), strchr(text, 'x') + 1, (size_t)(end - strchr(text, 'x') - 1));
+  put(0, "a.txt", text, (size_t)(end - text - 1));
+  refuse(1, TG_EDATA, "a.txt: the text is empty");
+}
+
+/* ---- what is refused ---- */
+
+/* Oracle: the table of exit statuses (65), the file's name and the line's number, blank lines counted. */
+static void broken_lines_are_refused(void) {
+  static const char *const not_json[] = {"{",
+                                         "{\"id\": 2,}",
+                                         "{'id': 2}",
+                                         "id: 2",
+                                         "{\"id\": 2} x",
+                                         "\xEF\xBB\xBF{\"id\": 2}",
+                                         "{\"id\": 02}",
+                                         "\"open",
+                                         "{} {}",
+                                         "[1, 2",
+                                         "nul",
+                                         "{\"id\": 2, \"text\": \"\t\"}"};
+  for (size_t a = 0; a < sizeof not_json / sizeof not_json[0]; a++) refuse_text(not_json[a], "not JSON");
+  static const char *const no_object[] = {"[]", "12", "\"text\"", "null", "[{\"id\": 1, \"text\": \"a\"}]"};
+  for (size_t a = 0; a < sizeof no_object / sizeof no_object[0]; a++) refuse_text(no_object[a], "no JSON object");
+  refuse_text("{\"id\": 2, \"id\": 3, \"text\": \"a\"}", "duplicate");
+  refuse_text("{\"id\": 2, \"text\": \"a\", \"text\": \"a\"}", "duplicate");
+  refuse_line("{\"id\": 2, \"text\": \"a\0b\"}", 24, "not JSON");
+  refuse_line("\0{\"id\": 2, \"text\": \"a\"}", 23, "not JSON");
+}
+
+/* Oracle: as above. */
+static void wrong_ids_are_refused(void) {
+  refuse_text("{\"text\": \"a\"}", "no 'id'");
+  refuse_text("{}", "no 'id'");
+  static const char *const wrong[] = {"1.0", "1e3", "\"1\"", "true", "null", "[1]"};
+  for (size_t a = 0; a < sizeof wrong / sizeof wrong[0]; a++) {
+    char line[100];
+    snprintf(line, sizeof line, "{\"id\": %s, \"text\": \"a\"}", wrong[a]);
+    refuse_text(line, "'id' is no integer");
+  }
+  refuse_text("{\"id\": 9223372036854775808, \"text\": \"a\"}", "too big");
+  refuse_text("{\"id\": -9223372036854775809, \"text\": \"a\"}", "too big");
+}
+
+/* Oracle: as above. */
+static void wrong_texts_are_refused(void) {
+  refuse_text("{\"id\": 2}", "neither 'text' nor 'token_ids'");
+  refuse_text("{\"id\": 2, \"text\": \"a\", \"token_ids\": [1]}", "both 'text' and 'token_ids'");
+  refuse_text("{\"id\": 2, \"text\": 7}", "'text' is no string");
+  refuse_text("{\"id\": 2, \"text\": null}", "'text' is no string");
+  refuse_text("{\"id\": 2, \"text\": \"\"}", "the text is empty");
+  refuse_text("{\"id\": 2, \"text\": \" \\t\\n\\u00a0\\u3000\"}", "the text is empty");
+  static const char *const not_utf8[] = {"\xFF",
+                                         "\xC3",
+                                         "\x80",
+                                         "\xC0\xA0",
+                                         "\xE0\x80\xA0",
+                                         "\xED\xA0\x80",
+                                         "\xF0\x80\x80\xA0",
+                                         "\xF4\x90\x80\x80",
+                                         "\\ud800",
+                                         "\\udc00\\ud800"};
+  for (size_t a = 0; a < sizeof not_utf8 / sizeof not_utf8[0]; a++) {
+    char line[100];
+    snprintf(line, sizeof line, "{\"id\": 2, \"text\": \"x%s\"}", not_utf8[a]);
+    refuse_text(line, "not JSON");
+    snprintf(line, sizeof line, "x%s", not_utf8[a]);
+    if (not_utf8[a][0] == '\\') continue;
+    put_text(0, "a.txt", line);
+    refuse(1, TG_EDATA, "a.txt: not UTF-8");
+  }
+}
+
+/* Oracle: as above. */
+static void wrong_token_ids_are_refused(void) {
+  static const char *const no_list[] = {"[]", "{}", "7", "\"1 2\"", "null"};
+  for (size_t a = 0; a < sizeof no_list / sizeof no_list[0]; a++) {
+    char line[100];
+    snprintf(line, sizeof line, "{\"id\": 2, \"token_ids\": %s}", no_list[a]);
+    refuse_text(line, "token_ids is no list");
+  }
+  static const char *const wrong[] = {"-1",   "2147483648", "9223372036854775807", "1.5", "1.0", "\"1\"", "null",
+                                      "true", "[1]"};
+  for (size_t a = 0; a < sizeof wrong / sizeof wrong[0]; a++) {
+    char line[100];
+    snprintf(line, sizeof line, "{\"id\": 2, \"token_ids\": [5, 6, %s]}", wrong[a]);
+    refuse_text(line, "token_ids[2] is no token id");
+  }
+}
+
+/* Oracle: lists nested as deep as a stack would not stand end with a message, not a signal. */
+static void a_depth_bomb_is_refused(void) {
+  enum { DEEP = 1000000 };
+  char *line = malloc(DEEP);
+  CU_ASSERT_FATAL(line != NULL);
+  memset(line, '[', DEEP);
+  refuse_line(line, DEEP, "not JSON");
+  for (int a = 0; a + 5 <= DEEP; a += 5) memcpy(line + a, "{\"a\":", 5);
+  refuse_line(line, DEEP, "not JSON");
+  free(line);
+}
+
+/* Oracle: sizes as made: a line of 5 MB of text, and one of a million token ids. */
+static void long_lines_are_read(void) {
+  enum { LONG = 5000000, MANY = 1000000 };
+  char *line = malloc(LONG + 100 + 2 * MANY), *end = line;
+  CU_ASSERT_FATAL(line != NULL);
+  end += sprintf(end, "{\"id\": 1, \"text\": \"");
+  memset(end, 'w', LONG);
+  end += LONG;
+  end += sprintf(end, "\"}\n{\"id\": 2, \"token_ids\": [1");
+  for (int a = 1; a < MANY; a++) end += sprintf(end, ",%d", a % 10);
+  end += sprintf(end, "]}\n");
+  put(0, "long.jsonl", line, (size_t)(end - line));
+  free(line);
+  tg_prompts prompts = read_good(1);
+  CU_ASSERT_FATAL(prompts.n == 2);
+  CU_ASSERT(prompts.items[0].length == LONG && strspn(prompts.items[0].text, "w") == LONG);
+  CU_ASSERT(prompts.items[1].n_token_ids == MANY && prompts.items[1].token_ids[MANY - 1] == (MANY - 1) % 10);
+  tg_prompts_free(&prompts);
+}
+
+/* Oracle: the table of exit statuses: 66 for what is missing, 65 for what is wrong. */
+static void wrong_files_are_refused(void) {
+  put_text(0, "a.jsonl", "{\"id\": 1, \"text\": \"a\"}\n");
+  snprintf(paths[1], ROOM, "%s/none.jsonl", directory);
+  files[1] = paths[1];
+  refuse(2, TG_ENOINPUT, "none.jsonl: No such file");
+  snprintf(paths[1], ROOM, "%s/folder.jsonl", directory);
+  CU_ASSERT_FATAL(mkdir(paths[1], 0700) == 0);
+  refuse(2, TG_ENOINPUT, "folder.jsonl: is no file");
+  rmdir(paths[1]);
+  put_text(1, "b.txt", "text\n");
+  refuse(2, TG_EDATA, "a.jsonl is JSON lines and ");
+  files[0] = paths[1], files[1] = paths[0];
+  refuse(2, TG_EDATA, "a.jsonl is JSON lines and ");
+  put_text(0, "empty.jsonl", "\n \r\n\n");
+  refuse(1, TG_EDATA, "empty.jsonl: no prompts");
+  put_text(0, "empty.jsonl", "");
+  refuse(1, TG_EDATA, "empty.jsonl: no prompts");
+  put_text(0, "empty.txt", "");
+  refuse(1, TG_EDATA, "empty.txt: the text is empty");
+}
+
+int main(void) {
+  CU_TestInfo tests[] = {{"lines are read", lines_are_read},
+                         {"files are joined", files_are_joined},
+                         {"texts are read", texts_are_read},
+                         {"escapes are undone", escapes_are_undone},
+                         {"strip is Python's", strip_is_pythons},
+                         {"strip takes mixed spaces", strip_takes_mixed_spaces},
+                         {"broken lines are refused", broken_lines_are_refused},
+                         {"wrong ids are refused", wrong_ids_are_refused},
+                         {"wrong texts are refused", wrong_texts_are_refused},
+                         {"wrong token ids are refused", wrong_token_ids_are_refused},
+                         {"a depth bomb is refused", a_depth_bomb_is_refused},
+                         {"long lines are read", long_lines_are_read},
+                         {"wrong files are refused", wrong_files_are_refused},
+                         CU_TEST_INFO_NULL};
+  if (!mkdtemp(directory)) return EXIT_FAILURE;
+  const int verdict = suite_run("prompts", tests);
+  static const char *const names[] = {"bad.jsonl",    "a.jsonl",    "z.jsonl",     "a.json",   "m.ndjson",
+                                      "b.ndjson",     "b.txt",      "jsonl",       "nul.txt",  "a.txt",
+                                      "spaces.jsonl", "long.jsonl", "empty.jsonl", "empty.txt"};
+  for (size_t a = 0; a < sizeof names / sizeof names[0]; a++) {
+    snprintf(paths[0], ROOM, "%s/%s", directory, names[a]);
+    unlink(paths[0]);
+  }
+  if (rmdir(directory) != 0) printf("%s holds more files\n", directory);
+  return verdict;
+}
