@@ -81,8 +81,8 @@ void tg_next_token_add(int n, const float *logits, ptrdiff_t ld, int64_t first, 
     const float *row = logits + i * ld, m = maximum_of(row, count);
     tg_next_token *p = &positions[i];
     double sums[2] = {0.0, 0.0};
-    if (!(m <= p->maximum)) rescale(p, m);                                    /* also where m is NaN */
-    if (p->maximum != -INFINITY) sum_of(row, count, (float)p->maximum, sums); /* else no word so far has any weight */
+    if (!isnan(p->maximum) && !(m <= p->maximum)) rescale(p, m);           /* also to NaN, which stays */
+    if (isfinite(p->maximum)) sum_of(row, count, (float)p->maximum, sums); /* at -inf no word so far has any weight */
     p->sum += sums[0];
     p->weighted += sums[1];
     if (i + 1 < n && tokens[i + 1] >= first && tokens[i + 1] < first + count) p->target = row[tokens[i + 1] - first];
