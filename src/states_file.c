@@ -42,7 +42,7 @@ typedef struct {
 static void describe(const tg_states_layout *layout, hid_t element, dataset_shape out[N_DATASETS]) {
   const tg_source_info *i = layout->info;
   const hsize_t p = (hsize_t)i->n_prompts, s = (hsize_t)i->n_levels, n = (hsize_t)i->n_tokens;
-  const bool steps = i->forward && n > 1;
+  const bool steps = i->has_token_loss && n > 1;
   const dataset_shape all[N_DATASETS] = {
       {"hidden_states", true, element, 5, {p, s, (hsize_t)i->n_layers, n, (hsize_t)i->width}},
       {"loss", i->has_loss, H5T_IEEE_F64LE, 2, {p, s}},

@@ -276,7 +276,7 @@ static tg_status first_file(state *s, stored_file *f, const hsize_t shape[AXES],
   info->has_metric = f->has_metric;
   info->vocabulary = f->has_metric ? 0 : f->vocabulary;
   info->metric_origin = f->path;
-  info->has_loss = info->has_entropy = info->has_token_ids = false;
+  info->has_loss = info->has_token_loss = info->has_entropy = info->has_token_ids = false;
   TG_TRY(TG_ALLOC(info->n_levels, &info->levels));
   return read_levels(s, f, info->n_levels, info->levels);
 }
@@ -319,6 +319,7 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   info->cache_bytes = s->cache > info->cache_bytes ? s->cache : info->cache_bytes;
   info->n_tokens = f->n_tokens > info->n_tokens ? f->n_tokens : info->n_tokens;
   info->has_loss |= f->has_loss;
+  info->has_token_loss |= f->has_token_loss;
   info->has_entropy |= f->has_entropy;
   info->has_token_ids |= f->has_token_ids;
   close_file(s);

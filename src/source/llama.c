@@ -355,7 +355,7 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->n_layers = s->n_layers;
   info->width = s->width;
   info->last_layer_normalized = 1;
-  info->has_loss = info->has_entropy = info->has_token_ids = true;
+  info->has_loss = info->has_token_loss = info->has_entropy = info->has_token_ids = true;
   info->vocabulary = m->vocabulary;
   info->metric_origin = s->config->model_file;
   info->read_ahead = info->forward = true;

@@ -21,7 +21,7 @@ typedef struct {
   int32_t *levels;                         /* [n_levels] */
   int32_t *n_tokens_of;                    /* [n_prompts], 1..n_tokens */
   int last_layer_normalized;               /* 0, 1; -1 not said */
-  bool has_loss, has_entropy, has_token_ids;
+  bool has_loss, has_token_loss, has_entropy, has_token_ids;
   bool has_metric;           /* W^T W is stored */
   int64_t vocabulary;        /* rows of a stored unembedding, 0: none */
   const char *metric_origin; /* file that either comes from, for messages */
