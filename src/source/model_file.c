@@ -40,7 +40,7 @@ static void remember(enum ggml_log_level level, const char *text, void *context)
   (void)context;
   if (level != GGML_LOG_LEVEL_ERROR) return;
   pthread_mutex_lock(&reason_mutex);
-  snprintf(reason, sizeof reason, "%.*s", (int)strcspn(text, "\n"), text);
+  if (!reason[0]) snprintf(reason, sizeof reason, "%.*s", (int)strcspn(text, "\n"), text);
   pthread_mutex_unlock(&reason_mutex);
 }
 
@@ -59,6 +59,7 @@ const char *tg_llama_reason(void) {
   static _Thread_local char text[sizeof reason];
   pthread_mutex_lock(&reason_mutex);
   memcpy(text, reason, sizeof text);
+  reason[0] = '\0';
   pthread_mutex_unlock(&reason_mutex);
   return text;
 }

@@ -32,7 +32,7 @@ const tg_model_info *tg_model_file_describe(const tg_model_file *file);
 /** Rows first..first+count-1 of the unembedding (the embedding where the model has no other) as float32 [count][width]. */
 void tg_model_file_unembedding(const tg_model_file *file, int64_t first, int64_t count, float *rows);
 
-/** What libllama said last when something failed, "" when nothing. */
+/** What libllama said first since the last call when something failed, "" when nothing: what comes later names less. */
 const char *tg_llama_reason(void);
 
 /** Version and CPU features. Static text. */
