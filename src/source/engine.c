@@ -42,6 +42,7 @@ struct tg_engine {
   bool probing, past_blocks, stop; /* past_blocks: the last block is done; stop: end the pass after this node */
   struct ggml_tensor *last;        /* holds cloud L */
   unsigned char *seen;             /* [layers], while probing */
+  bool predicts;                   /* the graph gives logits; found while probing */
   char names[MAX_SEEN];            /* of the tensors seen while probing */
 };
 
@@ -82,6 +83,7 @@ static void note_embedding(tg_engine *e, const char *name) {
 static void probe_node(tg_engine *e, const struct ggml_tensor *t) {
   const bool whole = t->type == GGML_TYPE_F32 && t->ne[0] == e->options.width && t->ne[1] == e->n && t->ne[2] == 1;
   list_name(e, t->name);
+  if (strcmp(t->name, "result_output") == 0) e->predicts = true;
   if (!whole) return;
   note_embedding(e, t->name);
   const int l = layer_of(e, t->name);
@@ -278,7 +280,7 @@ static void release_logits(tg_engine *e) {
 static bool all_seen(const tg_engine *e) {
   for (int l = 0; l < e->options.layers; l++)
     if (!e->seen[l]) return false;
-  return true;
+  return e->predicts;
 }
 
 /* Looks for every layer in the graph of a whole prompt. The engine names all nodes before it runs the first, after which it
@@ -300,6 +302,8 @@ static tg_status probe(tg_engine *e) {
              "%s: no tensor for layer %d of 0..%d; expected embd or inp_embd, l_out-0.., result_norm with %d x %d "
              "numbers, seen were:%s",
              e->options.model, l, e->options.layers - 1, e->n, e->options.width, e->names);
+  TG_CHECK(e->predicts, TG_EDATA, "%s: is no causal language model: its graph gives no logits (result_output)",
+           e->options.model);
   return TG_OK;
 }
 
