@@ -21,9 +21,11 @@ def order(seed, prompt_id, level):
 def main():
     assert np.random.Philox(key=[7, 3218], counter=[0, 0, 0, 2]).random_raw(1)[0] == 0x054990B5280C46AE
     cases = [(s, i, level) for level in LEVELS for s in SEEDS for i in IDS] + list(LARGE)
-    print(f"/* Made by make_shuffle.py with NumPy {np.__version__}: the block that stands at each place. Do not edit. */\n")
+    print(f"/* Made by make_shuffle.py with NumPy {np.__version__}: the block that stands at each place.")
+    print(" * Do not edit. */\n")
     print("/* clang-format off */")
-    print("static const struct {\n  uint64_t seed;\n  int64_t id;\n  int level;\n  const uint16_t *order;\n} cases[] = {")
+    print("static const struct {\n  uint64_t seed;\n  int64_t id;\n  int level;")
+    print("  const uint16_t *order;\n} cases[] = {")
     for seed, prompt_id, level in cases:
         shown = "INT64_MIN" if prompt_id == -(2**63) else f"{prompt_id}"
         numbers = [str(b) for b in order(seed, prompt_id, level)]

@@ -1,4 +1,5 @@
-/* Made by make_shuffle.py with NumPy 1.24.2: the block that stands at each place. Do not edit. */
+/* Made by make_shuffle.py with NumPy 1.24.2: the block that stands at each place.
+ * Do not edit. */
 
 /* clang-format off */
 static const struct {

@@ -40,11 +40,11 @@ static expected plain(const float *x, int vocabulary, int next) {
 
 /* ---- tolerances ----
  *
- * u = 2^-24. Each e^y has a relative error of 2e-7 (the series) plus u |y| (y is rounded), sums of t terms of one sign in
- * float32 add t u. So the sum's relative error, which is the absolute one of its logarithm, is at most
+ * u = 2^-24. Each e^y has a relative error of 2e-7 (the series) plus u |y| (y is rounded), sums of t terms of one sign
+ * in float32 add t u. So the sum's relative error, which is the absolute one of its logarithm, is at most
  *     s = 2e-7 + t u + u |mean y|,
- * and the error of sum y e^y / sum e^y at most s |mean y| + (2e-7 + t u + 2 u) |mean y| + u mean y^2. Results are rounded to
- * float32: u of their size. t: terms of a lane, those of the rest behind whole vectors go to the first lane. */
+ * and the error of sum y e^y / sum e^y at most s |mean y| + (2e-7 + t u + 2 u) |mean y| + u mean y^2. Results are
+ * rounded to float32: u of their size. t: terms of a lane, those of the rest behind whole vectors go to the first lane. */
 static const double u = 1.0 / (1 << 24);
 
 static double of_sum(const expected *e, int t) { return 2e-7 + t * u + u * fabs(e->mean); }
@@ -96,7 +96,7 @@ static bool near(double got, double wanted, double bound, const char *what, int 
 
 static int terms_of_a_lane(int vocabulary, int tile) {
   const int width = tile < vocabulary ? tile : vocabulary;
-  return width / 16 + 15;
+  return width / 16 + width % 16;
 }
 
 static void check(int vocabulary, int tile) {
@@ -157,8 +157,8 @@ static void equal_logits(void) {
     }
 }
 
-/* Oracle: closed forms. One logit larger by g >= 200 than V - 1 equal ones: e^-g vanishes, entropy and its loss are 0, any
- * other's loss is g. By g = 5: p = 1 / (1 + (V - 1) e^-5). */
+/* Oracle: closed forms. One logit larger by g >= 200 than V - 1 equal ones: e^-g vanishes, entropy and its loss are 0,
+ * any other's loss is g. By g = 5: p = 1 / (1 + (V - 1) e^-5). */
 static void one_takes_all(void) {
   enum { V = 500 };
   for (int place = 0; place < V; place += 83) {
@@ -179,8 +179,8 @@ static void one_takes_all(void) {
   }
 }
 
-/* Oracle: the plain loops: words of logit -inf have no weight, wherever they stand; a whole tile of them too. A next token
- * of that kind has the loss infinity. */
+/* Oracle: the plain loops: words of logit -inf have no weight, wherever they stand; a whole tile of them too. A next
+ * token of that kind has the loss infinity. */
 static void minus_infinity(void) {
   enum { V = 300 };
   static const int ranges[][2] = {{0, 1}, {299, 300}, {0, 64}, {64, 128}, {256, 300}, {0, 299}, {1, 300}, {100, 250}};

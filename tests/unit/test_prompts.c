@@ -179,8 +179,9 @@ static int print_character(char *out, size_t room, uint32_t c) {
                                            : snprintf(out, room, "%s", text);
 }
 
-/* Oracle: Python's str.isspace(), frozen above. Every character up to U+3100, the last of each length of UTF-8, and some far
- * ones that look like spaces (U+FEFF, U+E0020) or end in a space's bytes: twice on both ends and once in the middle. */
+/* Oracle: Python's str.isspace(), frozen above. Every character up to U+3100, the last of each length of UTF-8,
+ * and some far ones that look like spaces (U+FEFF, U+E0020) or end in a space's bytes: twice on both ends and once in
+ * the middle. */
 static void strip_is_pythons(void) {
   static const uint32_t far[] = {0xA000, 0xC2A0,  0xD7FF,  0xE000,  0xFEFF,  0xFFFD,
                                  0xFFFF, 0x10000, 0x1F600, 0x2003F, 0xE0020, 0x10FFFF};
