@@ -172,12 +172,12 @@ class Refused(Case):
         self.refuse(BAD_DATA, "prompt id 11 occurs twice", source={**self.good, "prompts": ["a.jsonl", "tiny.jsonl"]})
 
     def test_tokens_outside_the_vocabulary(self):
-        for token in (200, 2**31 - 1):
+        for token, ranks in ((200, (None, 2)), (2**31 - 1, (None,))):
             rows = token_rows(200)
             rows[1][63] = token
             self.write_prompts(rows, name="tiny.jsonl")
             self.refuse(BAD_DATA, f"tiny.jsonl:2: token_ids[63] is {token}, outside the model's vocabulary of 200",
-                        ranks=(None, 2), commands=("run", "extract"))
+                        ranks=ranks)
         rows[1][63] = -1
         self.write_prompts(rows, name="tiny.jsonl")
         self.refuse(BAD_DATA, "tiny.jsonl:2: token_ids[63] is no token id")
@@ -221,7 +221,7 @@ class Damaged(Case):
         size = len(whole) - sum(t.nbytes + -t.nbytes % 32 for t in model.tensors.values())
         random = np.random.default_rng(1)
         codes = []
-        for place in random.choice(size, 40, replace=False):
+        for place in random.choice(size, 24, replace=False):
             data = bytearray(whole)
             data[place] ^= 1 << random.integers(8)
             gguf.write_bytes(data)
@@ -230,7 +230,7 @@ class Damaged(Case):
                 self.assertIn(result.code, (0, BAD_DATA, INTERNAL, CONFIG), result)
                 self.assertEqual(len(result.errors), result.code != 0, result)
             codes.append(result.code)
-        self.assertGreater(codes.count(BAD_DATA), 10)
+        self.assertGreater(codes.count(BAD_DATA), 6)
 
 
 support.main()
