@@ -73,9 +73,9 @@ static void list_name(tg_engine *e, const char *name) {
   if (plain[1] != ',' && !strstr(e->names, plain) && used + strlen(plain) < sizeof e->names) strcat(e->names, plain);
 }
 
-/* Models that scale their embeddings, or add positions to them, give cloud 0 under a later name. */
+/* Models that scale or normalize their embeddings, or add positions to them, give cloud 0 under a later name. */
 static void note_embedding(tg_engine *e, const char *name) {
-  static const char *const names[] = {"inp_embd", "embd", "inp_scaled", "inpL"};
+  static const char *const names[] = {"inp_embd", "embd", "inp_scaled", "inp_norm", "inpL"};
   for (size_t a = 0; a < sizeof names / sizeof names[0]; a++)
     if (strcmp(name, names[a]) == 0) e->embedding = names[a];
 }

@@ -44,8 +44,15 @@ static void remember(enum ggml_log_level level, const char *text, void *context)
   pthread_mutex_unlock(&reason_mutex);
 }
 
+/* libllama ends the process where it finds itself wrong, e.g. for numbers of a header that make no sense. */
+static void say_last_words(const char *text) {
+  fprintf(stderr, "tokengeom: libllama gave up: %.*s\n", (int)strcspn(text, "\n"), text);
+  _exit(TG_EDATA);
+}
+
 void tg_llama_prepare(void) {
   llama_log_set(remember, NULL);
+  ggml_set_abort_callback(say_last_words);
   llama_backend_init();
 }
 

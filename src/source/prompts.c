@@ -150,11 +150,11 @@ static bool is_json(const char *path) {
 
 static tg_status read_file(const char *path, tg_prompts *out) {
   struct stat at;
+  TG_CHECK(stat(path, &at) == 0, TG_ENOINPUT, "%s: %s", path, strerror(errno));
+  TG_CHECK(S_ISREG(at.st_mode), TG_ENOINPUT, "%s: is no file", path); /* a pipe would be waited for */
   FILE *file = fopen(path, "rb");
-  TG_CHECK(file && fstat(fileno(file), &at) == 0, TG_ENOINPUT, "%s: %s", path, strerror(errno));
-  tg_status st = TG_OK;
-  if (!S_ISREG(at.st_mode)) st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: is no file", path);
-  if (st == TG_OK) st = is_json(path) ? read_lines(file, path, out) : read_text(file, path, at.st_size, out);
+  TG_CHECK(file, TG_ENOINPUT, "%s: %s", path, strerror(errno));
+  tg_status st = is_json(path) ? read_lines(file, path, out) : read_text(file, path, at.st_size, out);
   if (st == TG_OK && ferror(file)) st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: %s", path, strerror(errno));
   fclose(file);
   return st;

@@ -99,6 +99,10 @@ class States(Case):
         """Its logits are W h / 4: the engine's own are to be taken."""
         self.check(granite())
 
+    def test_granite_whose_logits_are_nearly_the_product(self):
+        """W h / 1.02 differs by no more than rounded products may: the slope tells."""
+        self.check(granite(logit=1.02))
+
     def test_threads(self):
         self.check(Llama(seed=6), threads=2)
 

@@ -88,6 +88,16 @@ class Refused(Case):
                 self.model.keys = keys
                 self.refuse(BAD_DATA, "tiny.gguf", named)
 
+    def test_numbers_that_libllama_gives_up_on(self):
+        """libllama ends the process itself: one line and the status, and a lock that nobody holds."""
+        self.model.keys["llama.block_count"] = 100000
+        self.model.write(self.gguf)
+        for _ in range(2):
+            result = support.run("run", self.config(self.good))
+            self.assertEqual((result.code, len(result.err.splitlines())), (BAD_DATA, 1), result)
+            self.assertIn("libllama gave up", result.err)
+            self.assertFalse(self.path("results.h5").exists())
+
     def test_a_tensor_is_missing(self):
         for name, named in (("token_embd.weight", "token_embd.weight"), ("blk.1.ffn_up.weight", "blk.1.ffn_up.weight")):
             tensor = self.model.tensors.pop(name)

@@ -207,9 +207,9 @@ def gemma():
     return model
 
 
-def granite(**keys):
-    """Its logits are not W h."""
-    scales = {"residual": 0.5, "embedding": 3.0, "attention": 0.1, "logit": 4.0}
+def granite(logit=4.0, **keys):
+    """Its logits are W h / logit."""
+    scales = {"residual": 0.5, "embedding": 3.0, "attention": 0.1, "logit": logit}
     return Llama("granite", scales=scales, seed=3, **keys)
 
 
