@@ -48,6 +48,8 @@ static tg_status open_source(extraction *x) {
   TG_TRY(tg_study_open(x->config, &x->study));
   x->source = x->study.sources[0];
   x->info = tg_source_describe(x->source);
+  TG_CHECK(!x->info->measured, TG_ECONFIG, "%s: models[0].source: published summaries hold no hidden states to extract",
+           o->config);
   const int length = asprintf(&x->origin, "element: %s\nwidth: %d\nprompts: %" PRId64 "\nlevels: %d\n%s%s",
                               o->float32 ? "float32" : "bfloat16", x->info->width, x->info->n_prompts,
                               x->info->n_levels, x->config->resolved_values, x->study.inputs);

@@ -166,7 +166,7 @@ static tg_status end(run *r, int stopped) {
   return tg_results_flush(r->results);
 }
 
-enum { N_STATUS = 4, N_REASONS = 7 };
+enum { N_STATUS = 4, N_REASONS = 8 };
 
 /* Clouds of all models by status and by bit of reason. */
 static tg_status count_clouds(run *r, int64_t by_status[N_STATUS], int64_t by_reason[N_REASONS]) {
@@ -189,7 +189,8 @@ static void print_warnings(const int64_t by_status[N_STATUS], const int64_t by_r
                                                "tokens without an angle",
                                                "zero vectors",
                                                "NaN or Inf in the input",
-                                               "no loss in the source"};
+                                               "no loss in the source",
+                                               "a number missing from the published summaries"};
   if (by_status[TG_STATUS_BAD] > 0)
     fprintf(stderr,
             "tokengeom: warning: %" PRId64 " clouds hold NaN or Inf in the input and were left out (status 3)\n",

@@ -84,6 +84,10 @@ static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
   TG_CHECK(out, TG_EINTERNAL, "no memory for provenance");
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
+    if (info->measured) {
+      fprintf(out, "%s: %d layers, published summaries\n", info->model, info->n_layers);
+      continue;
+    }
     fprintf(out, "%s: %d layers, width %d, last layer %s\n", info->model, info->n_layers, info->width,
             info->last_layer_normalized < 0 ? "not said to be normalized or not"
             : info->last_layer_normalized   ? "normalized"

@@ -26,7 +26,7 @@ static tg_results_model describe_model(const tg_config *config, const tg_source_
                                       .n_tokens = info->n_tokens,
                                       .neighbors = config->neighbors},
                             .angle_layers = config->angle_layers,
-                            .n_angle_layers = layers_it_has(config, info->n_layers),
+                            .n_angle_layers = info->measured ? 0 : layers_it_has(config, info->n_layers),
                             .neighbors = config->neighbors,
                             .token_ids = info->has_token_ids};
   memcpy(model.shape.scales, config->scales, sizeof config->scales);

@@ -48,12 +48,23 @@ static tg_status time_one_cloud(const tg_results_model *model, int width, double
 
 /* Memory of one rank that works on a model, bytes: two layers, the measurement's scratch, rows. */
 static double rank_bytes(const tg_results_model *m, const tg_source_info *info, int layers_of_a_shard) {
+  if (info->measured) return (double)info->cache_bytes;
   const double n = info->n_tokens, ld = tg_cloud_stride(info->width), d = info->width;
   double bytes =
       (double)info->cloud_bytes + (double)info->cache_bytes + 4.0 * n * ld + tg_measurer_bytes(&m->shape, info->width);
   bytes += layers_of_a_shard * 8.0 *
            (6.0 * m->shape.n_scales + 2.0 * m->shape.k + n * (m->neighbors ? 1.0 + m->shape.k / 2.0 : 1.0));
   if (info->has_metric || info->vocabulary > 0) bytes += 8.0 * d * d + 16.0 * n * ld;
+  return bytes;
+}
+
+/* Bytes that all ranks together read of a model's input. */
+static double input_bytes(const tg_source_info *info) {
+  if (info->measured) return (double)info->cache_bytes;
+  if (!info->read_ahead || info->forward) return 0.0;
+  double bytes = 0.0;
+  for (int64_t p = 0; p < info->n_prompts; p++)
+    bytes += (double)info->cloud_bytes * info->n_tokens_of[p] / info->n_tokens * info->n_levels * info->n_layers;
   return bytes;
 }
 
@@ -80,15 +91,13 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
     double one = 0.0, forward = 0.0, cost = 0.0, full = (double)info->n_tokens;
-    TG_TRY(time_one_cloud(&study->models[m], info->width, &one));
+    if (!info->measured) TG_TRY(time_one_cloud(&study->models[m], info->width, &one));
     if (info->forward) TG_TRY(time_one_pass(study->sources[m], &forward));
     for (int64_t p = 0; p < info->n_prompts; p++) cost += tg_study_layer_cost(study, m, p);
     full = (full + 64.0) * (full + 64.0) * (info->width + 64.0);
     seconds += (one * info->n_layers + forward) * cost / full * info->n_levels;
     shared += (double)info->shared_bytes;
-    for (int64_t p = 0; p < info->n_prompts; p++)
-      bytes_to_read += (double)info->cloud_bytes * info->n_tokens_of[p] / info->n_tokens * info->n_levels *
-                       info->n_layers * (info->read_ahead && !info->forward);
+    bytes_to_read += input_bytes(info);
     memory += rank_bytes(&study->models[m], info, longest); /* a rank may work on all of them in turn */
     printf("%-24s %9" PRId64 " %7d %7d %7d %7d %10" PRId64 " %12.4f\n", info->model, info->n_prompts, info->n_levels,
            info->n_layers, info->n_tokens, info->width, info->n_prompts * info->n_levels * info->n_layers, one);

@@ -63,6 +63,7 @@ static int first_read(const tg_shard *shard) { return shard->first > 0 ? shard->
 static tg_status prepare_model(worker *w, int m) {
   const tg_study *study = w->job->study;
   const tg_source_info *info = tg_source_describe(study->sources[m]);
+  if (info->measured) return TG_OK;
   if (!w->readers[m]) TG_TRY(tg_reader_create(study->sources[m], &w->readers[m]));
   if (!w->measurers[m])
     TG_TRY(tg_measurer_create(&study->models[m].shape, info->width, (tg_tick){tick, w}, &w->measurers[m]));
@@ -139,6 +140,23 @@ static tg_status measure_shard(worker *w, const tg_shard *shard, int64_t *next) 
   return TG_OK;
 }
 
+/* All layers of a shard that others measured. */
+static void read_measured(worker *w, const tg_shard *shard) {
+  const tg_row_shape *shape = &w->job->study->models[shard->model].shape;
+  for (int l = shard->first; l < shard->end; l++) {
+    tg_row *row = &w->rows[l - shard->first];
+    tg_row_clear(shape, row);
+    tg_source_read_row(w->job->study->sources[shard->model], shard->prompt, shard->level, l, shape, row);
+    count_row(w, row);
+  }
+}
+
+/* All layers of a shard from their clouds. */
+static tg_status read_and_measure(worker *w, const tg_shard *shard, int64_t ticket, int64_t *next) {
+  if (w->under_way != ticket) start_reading(w, shard, first_read(shard));
+  return measure_shard(w, shard, next);
+}
+
 static tg_status write_shard(worker *w, const tg_shard *shard) {
   tg_source *source = w->job->study->sources[shard->model];
   const int n_rows = shard->end - shard->first;
@@ -160,8 +178,10 @@ static tg_status do_shard(worker *w, int64_t ticket, int64_t *next) {
   double last = tg_seconds(), idle = w->report.idle;
   TG_TRY(prepare_model(w, shard->model));
   TG_TRY(prepare_rows(w, shard->model, shard->end - shard->first));
-  if (w->under_way != ticket) start_reading(w, shard, first_read(shard));
-  TG_TRY(measure_shard(w, shard, next));
+  if (info_of(w, shard)->measured)
+    read_measured(w, shard);
+  else
+    TG_TRY(read_and_measure(w, shard, ticket, next));
   for (int m = 0; m < w->job->study->n_models; m++) /* HDF5 is for one thread at a time */
     if (w->readers[m]) tg_reader_settle(w->readers[m], (tg_tick){tick, w});
   TG_TRY(write_shard(w, shard));

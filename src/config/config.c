@@ -411,13 +411,30 @@ static void read_name(reading *r, const char *name, const tg_node *node, tg_mode
     model->name = tg_copy_string(node->text);
 }
 
-static void read_model_file(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+/* The path of a file that there must be. */
+static void read_input_file(reading *r, const char *name, const tg_node *node, char **path) {
   if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
     mistake_at(r, node, "%s: %s is not a path", name, shown(node));
     return;
   }
-  source->model_file = resolve_path(r->config, node->text);
-  check_input(r, name, node, source->model_file);
+  *path = resolve_path(r->config, node->text);
+  check_input(r, name, node, *path);
+}
+
+static void read_directory(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+  struct stat at;
+  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
+    mistake_at(r, node, "%s: %s is not a path", name, shown(node));
+    return;
+  }
+  source->directory = resolve_path(r->config, node->text);
+  if (stat(source->directory, &at) != 0) {
+    r->n_missing++;
+    mistake_at(r, node, "%s: %s: %s", name, source->directory, strerror(errno));
+  } else if (!S_ISDIR(at.st_mode))
+    mistake_at(r, node, "%s: %s is a file, expected a directory", name, source->directory);
+  else if (!tg_node_is_text(source->directory))
+    mistake_at(r, node, "%s: the name of %s is not UTF-8", name, source->directory);
 }
 
 static void read_short_prompts(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
@@ -432,8 +449,7 @@ static const char *read_kind(reading *r, const tg_node *node, const char *name, 
       source->kind = (tg_source_kind)kind;
       return tg_source_kinds[kind];
     }
-  mistake_at(r, node, "%s: %s is %s, expected hdf5, llama or synthetic", name, shown(node),
-             is_word(node, "summaries") ? "not part of this version" : "unknown");
+  mistake_at(r, node, "%s: %s is unknown, expected hdf5, llama, summaries or synthetic", name, shown(node));
   return NULL;
 }
 
@@ -506,7 +522,7 @@ static void read_source(reading *r, int model, tg_node *node) {
   const tg_node *kind_node = tg_node_get(node, "kind");
   snprintf(name, sizeof name, "models[%d].source.kind", model);
   if (!kind_node) {
-    mistake_at(r, node, "%s: is missing, expected hdf5, llama or synthetic", name);
+    mistake_at(r, node, "%s: is missing, expected hdf5, llama, summaries or synthetic", name);
     return;
   }
   const char *kind = read_kind(r, kind_node, name, source);
@@ -566,7 +582,11 @@ static void read_special(reading *r, const tg_key *key, int model, tg_node *node
     if (strcmp(key->name, "files") == 0 || strcmp(key->name, "prompts") == 0)
       read_files(r, name, node, &c->models[model].source);
     else if (strcmp(key->name, "model") == 0)
-      read_model_file(r, name, node, &c->models[model].source);
+      read_input_file(r, name, node, &c->models[model].source.model_file);
+    else if (strcmp(key->name, "directory") == 0)
+      read_directory(r, name, node, &c->models[model].source);
+    else if (strcmp(key->name, "prompt_ids") == 0 && !is_null(node))
+      read_input_file(r, name, node, &c->models[model].source.prompt_ids_file);
     else if (strcmp(key->name, "short_prompts") == 0)
       read_short_prompts(r, name, node, &c->models[model].source);
     break;
@@ -602,12 +622,25 @@ static bool is_same_file(const char *a, const char *b) {
   return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
 }
 
+static bool is_summary(const char *directory, const char *output) {
+  bool same = false;
+  for (int a = 0; directory && a < TG_N_SUMMARIES; a++) {
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", directory, tg_summary_files[a]) < 0) abort();
+    same |= is_same_file(path, output);
+    free(path);
+  }
+  return same;
+}
+
 /* Writing the results must not destroy what they are made from. */
 static void check_output(reading *r, tg_node *root) {
   const tg_config *c = r->config;
   for (int m = 0; c->output && m < c->n_models; m++) {
     const tg_source_config *source = &c->models[m].source;
-    bool same = source->model_file && is_same_file(source->model_file, c->output);
+    bool same = (source->model_file && is_same_file(source->model_file, c->output)) ||
+                (source->prompt_ids_file && is_same_file(source->prompt_ids_file, c->output)) ||
+                is_summary(source->directory, c->output);
     for (int a = 0; a < source->n_files; a++) same |= is_same_file(source->files[a], c->output);
     if (same) mistake_at(r, tg_node_get(root, "output"), "output: %s is also an input, of models[%d]", c->output, m);
   }
@@ -729,6 +762,8 @@ void tg_config_destroy(tg_config **config) {
     for (int a = 0; a < c->models[m].source.n_files; a++) free(c->models[m].source.files[a]);
     free(c->models[m].source.files);
     free(c->models[m].source.model_file);
+    free(c->models[m].source.directory);
+    free(c->models[m].source.prompt_ids_file);
     free(c->models[m].name);
   }
   free(c->models);

@@ -9,10 +9,27 @@
 
 enum { TG_MAX_SCALES = 16, TG_MAX_OVERLAP_K = 256, TG_MAX_SCALE = 65534 };
 
-typedef enum { TG_SOURCE_HDF5, TG_SOURCE_LLAMA, TG_SOURCE_SYNTHETIC, TG_N_SOURCE_KINDS } tg_source_kind;
+typedef enum {
+  TG_SOURCE_HDF5,
+  TG_SOURCE_LLAMA,
+  TG_SOURCE_SUMMARIES,
+  TG_SOURCE_SYNTHETIC,
+  TG_N_SOURCE_KINDS
+} tg_source_kind;
 
 /* Their names in a config. */
 extern const char *const tg_source_kinds[TG_N_SOURCE_KINDS];
+
+/* The files of a directory of summaries; each may be absent. */
+enum {
+  TG_SUMMARY_GRIDE,
+  TG_SUMMARY_OVERLAP,
+  TG_SUMMARY_COSINE,
+  TG_SUMMARY_LOSS,
+  TG_SUMMARY_RECIPROCITY,
+  TG_N_SUMMARIES
+};
+extern const char *const tg_summary_files[TG_N_SUMMARIES];
 
 /** Where the clouds of one model come from. */
 typedef struct {
@@ -28,9 +45,13 @@ typedef struct {
   bool keep_short; /* prompts with fewer tokens are cut to whole blocks of the largest level instead of left out */
   /* llama and synthetic: of a prompt */
   int tokens;
+  /* summaries */
+  char *directory;       /* an existing one */
+  char *prompt_ids_file; /* .npy, an existing path; NULL: ids count from 0 */
+  /* summaries and synthetic */
+  int shuffles; /* levels 0..shuffles-1; 0, of summaries alone: as many as the rows and ids give */
   /* synthetic */
   int64_t prompts; /* 1.. */
-  int shuffles;    /* levels 0..shuffles-1 */
   int layers;      /* clouds, L + 1 */
   int width;
   int dimension; /* of the latent uniform cube, <= width */

@@ -9,7 +9,10 @@
 const char *const tg_section_names[TG_N_SECTIONS] = {
     "", "models[].", "models[].source.", "shuffle.", "observables.", "statistics.", "figures.", "compute."};
 
-const char *const tg_source_kinds[TG_N_SOURCE_KINDS] = {"hdf5", "llama", "synthetic"};
+const char *const tg_source_kinds[TG_N_SOURCE_KINDS] = {"hdf5", "llama", "summaries", "synthetic"};
+
+const char *const tg_summary_files[TG_N_SUMMARIES] = {"gride.npy", "mnos.npy", "csn_sim.npy", "losses.npy",
+                                                      "reciprocities.npy"};
 
 #define IN_CONFIG(member) offsetof(tg_config, member)
 #define IN_SOURCE(member) offsetof(tg_source_config, member)
@@ -20,7 +23,8 @@ const tg_key tg_keys[] = {
     {TG_SECTION_MODEL, "", "name", TG_KEY_SPECIAL, 0, 0, 0, "~", "[A-Za-z0-9._-]+",
      "name in the results; wins over the source's"},
     {TG_SECTION_MODEL, "", "source", TG_KEY_SPECIAL, 0, 0, 0, NULL, "map", "where the clouds come from"},
-    {TG_SECTION_SOURCE, "", "kind", TG_KEY_SPECIAL, 0, 0, 0, NULL, "hdf5, llama or synthetic", "kind of source"},
+    {TG_SECTION_SOURCE, "", "kind", TG_KEY_SPECIAL, 0, 0, 0, NULL, "hdf5, llama, summaries or synthetic",
+     "kind of source"},
     {TG_SECTION_SOURCE, "hdf5", "files", TG_KEY_SPECIAL, 0, 0, 0, NULL, "paths, globs",
      "hidden-state files, prompts one after another"},
     {TG_SECTION_SOURCE, "llama", "model", TG_KEY_SPECIAL, 0, 0, 0, NULL, "path",
@@ -34,6 +38,12 @@ const tg_key tg_keys[] = {
      "threads of the forward pass in each rank"},
     {TG_SECTION_SOURCE, "llama", "gpu_layers", TG_KEY_INT, IN_SOURCE(gpu_layers), 0, 100000, "0", "layers",
      "layers of the model on a GPU"},
+    {TG_SECTION_SOURCE, "summaries", "directory", TG_KEY_SPECIAL, 0, 0, 0, NULL, "path",
+     "published numbers: gride.npy, mnos.npy, csn_sim.npy, losses.npy, reciprocities.npy, each optional"},
+    {TG_SECTION_SOURCE, "summaries", "prompt_ids", TG_KEY_SPECIAL, 0, 0, 0, "~", "path",
+     "ids of the prompts, integers in a .npy file; without it 0, 1, 2, ..."},
+    {TG_SECTION_SOURCE, "summaries", "shuffles", TG_KEY_INT, IN_SOURCE(shuffles), 0, 64, "0", "1",
+     "number of levels, 0..; 0: rows / prompt_ids, 1 without prompt_ids"},
     {TG_SECTION_SOURCE, "synthetic", "prompts", TG_KEY_INT64, IN_SOURCE(prompts), 1, 1000000000, "8", "1",
      "number of prompts"},
     {TG_SECTION_SOURCE, "synthetic", "shuffles", TG_KEY_INT, IN_SOURCE(shuffles), 1, 64, "1", "1",

@@ -93,6 +93,15 @@ static void print_value(FILE *out, const tg_config *c, const tg_key *key, const 
   }
 }
 
+static void print_path(FILE *out, const char *name, const char *path) {
+  fprintf(out, "      %s: ", name);
+  if (path)
+    print_quoted(out, path);
+  else
+    fputc('~', out);
+  fputc('\n', out);
+}
+
 static void print_model(FILE *out, const tg_model_config *model, bool values_only) {
   const tg_source_config *source = &model->source;
   const char *kind = tg_source_kinds[source->kind];
@@ -103,9 +112,12 @@ static void print_model(FILE *out, const tg_model_config *model, bool values_onl
     fputc('~', out);
   fprintf(out, "\n    source:\n      kind: %s\n", kind);
   if (source->kind == TG_SOURCE_LLAMA) {
-    fputs("      model: ", out);
-    print_quoted(out, source->model_file);
-    fprintf(out, "\n      short_prompts: %s\n", source->keep_short ? "keep" : "leave_out");
+    print_path(out, "model", source->model_file);
+    fprintf(out, "      short_prompts: %s\n", source->keep_short ? "keep" : "leave_out");
+  }
+  if (source->kind == TG_SOURCE_SUMMARIES) {
+    print_path(out, "directory", source->directory);
+    print_path(out, "prompt_ids", source->prompt_ids_file);
   }
   if (source->n_files > 0) fprintf(out, "      %s:\n", source->kind == TG_SOURCE_HDF5 ? "files" : "prompts");
   for (int a = 0; a < source->n_files; a++) {

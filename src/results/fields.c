@@ -194,7 +194,7 @@ const tg_field tg_fields[TG_N_FIELDS] = {
      "1",
      "bits: 1 scale > n_points - 1; 2 no GRIDE root; 4 k > n - 1; 8 some angle undefined; 16 zero vector; 32 NaN or "
      "Inf in the "
-     "input; 64 no loss",
+     "input; 64 no loss; 128 missing from published summaries",
      OWN},
     {"status",
      3,

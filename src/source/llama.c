@@ -341,7 +341,7 @@ static tg_status prepare(void *opaque, int ranks_on_node) {
 }
 
 static const tg_source_kind_calls calls = {destroy,          read_cloud,    element_of, read_scalars, no_metric,
-                                           read_unembedding, check_metrics, prepare,    report};
+                                           read_unembedding, check_metrics, prepare,    report,       NULL};
 
 /* ---- opening ---- */
 

@@ -131,6 +131,8 @@ static tg_status create_kind(const tg_config *config, int model, tg_source_parts
                    "%s: models[%d].source.kind: llama is not part of this build (cmake -DTG_WITH_LLAMA=ON)",
                    config->path, model);
 #endif
+  case TG_SOURCE_SUMMARIES:
+    return tg_source_summaries_create(from, out);
   default:
     return tg_source_synthetic_create(from, out);
   }
@@ -176,6 +178,11 @@ void tg_source_convert(const tg_source *source, int64_t p, const void *raw, floa
   const int n = parts->info.n_tokens_of[p], d = parts->info.width, ld = tg_cloud_stride(d);
   tg_convert(parts->calls->element_of(parts->state, source->prompt_place[p]), raw, n, d, ld, x);
   *out = (tg_cloud){n, d, ld, x};
+}
+
+void tg_source_read_row(tg_source *source, int64_t p, int s, int l, const tg_row_shape *shape, tg_row *row) {
+  const tg_source_parts *parts = &source->parts;
+  parts->calls->read_row(parts->state, source->prompt_place[p], source->level_place[s], l, shape, row);
 }
 
 tg_status tg_source_prepare(tg_source *source, int ranks_on_node) {

@@ -1,4 +1,5 @@
-/* Where clouds come from: stored hidden states, a model that is run, or synthetic ones, behind one interface. Local: no communication.
+/* Where clouds come from: stored hidden states, a model that is run, or synthetic ones, behind one interface; and numbers
+ * of clouds that others measured and published. Local: no communication.
  * A prompt is named by its place p among the selected ones, a level by its place s, a layer by l = 0..n_layers-1. */
 #ifndef TG_SOURCE_H
 #define TG_SOURCE_H
@@ -6,6 +7,7 @@
 #include "base/status.h"
 #include "config/config.h"
 #include "geometry/cloud.h"
+#include "geometry/row.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +33,7 @@ typedef struct {
   bool read_ahead;           /* reading takes time, so a thread of its own does it */
   bool overlap;              /* it may go on while a cloud is measured: it waits for disks, or has cores of its own */
   bool forward;              /* a model is run: a (prompt, level) is one piece of work, its layers read in order */
+  bool measured;             /* no clouds, tokens or width: rows are read, of clouds that others measured */
   int64_t n_left_out;        /* prompts with too few tokens */
 } tg_source_info;
 
@@ -47,6 +50,10 @@ tg_status tg_source_read(tg_source *source, int64_t p, int s, int l, void *raw);
 
 /** Converts what tg_source_read gave into a view's memory x [n][ld]: float32, -0 as +0, zeros beyond the width. */
 void tg_source_convert(const tg_source *source, int64_t p, const void *raw, float *x, tg_cloud *out);
+
+/** Reads the numbers of one cloud. Only where info.measured, and there in place of the two calls above.
+ *  row     of that shape, cleared by tg_row_clear; gets all that the source has, its status and its reason */
+void tg_source_read_row(tg_source *source, int64_t p, int s, int l, const tg_row_shape *shape, tg_row *row);
 
 /** Loads what reading needs beside the files that are open: a model. Once, before the first cloud is read.
  *  ranks_on_node  how many ranks of this node do the same, for the question whether memory is enough

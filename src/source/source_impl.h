@@ -22,6 +22,8 @@ typedef struct {
   tg_status (*check_metrics)(void *state);
   tg_status (*prepare)(void *state, int ranks_on_node); /* NULL: nothing to do */
   tg_source_times (*report)(void *state);               /* NULL: no model is run */
+  /* NULL: there are clouds. Else there are none, and of the calls above only destroy and read_scalars */
+  void (*read_row)(void *state, int64_t p, int s, int l, const tg_row_shape *shape, tg_row *row);
 } tg_source_kind_calls;
 
 /* A kind's constructor fills info for everything it has (all prompts and levels), the identity text and its state. */
@@ -33,6 +35,7 @@ typedef struct {
 } tg_source_parts;
 
 tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts *out);
+tg_status tg_source_summaries_create(const tg_source_config *config, tg_source_parts *out);
 tg_status tg_source_synthetic_create(const tg_source_config *config, tg_source_parts *out);
 
 /* Shuffles itself, so it wants the whole config: levels and seed. */

@@ -15,7 +15,8 @@ LATER = ("figures", "report", "verify")
 
 
 def keys_of(name):
-    """Full names of the keys in a config. small.yaml has them all, but those of a model that is run: smollm2.yaml."""
+    """Full names of the keys in a config. small.yaml has them all, but those of a model that is run, in smollm2.yaml,
+    and of published summaries, in published.yaml."""
     path, names = [], set()
     for line in (support.SOURCE / "config" / name).read_text().splitlines():
         match = re.match(r"( *)(- )?([a-z_]+):(.*)", line.partition(" #")[0])
@@ -88,13 +89,13 @@ class Usage(support.Case):
         self.assertEqual(len([line for line in result.err.splitlines() if "frobnicate" in line]), 1, result)
 
     def test_help_config_lists_every_key(self):
-        keys = keys_of("small.yaml") | keys_of("smollm2.yaml")
+        keys = keys_of("small.yaml") | keys_of("smollm2.yaml") | keys_of("published.yaml")
         self.assertGreater(len(keys), 25)
         for command in ("run", "validate"):
             lines = self.run_ok(command, "--help-config").out.splitlines()
             listed = {line.split()[0].replace("[]", "") for line in lines}
             self.assertEqual(keys - listed, set(), "not listed")
-            self.assertEqual(listed - keys - {"models", "models.source", "models.source.files"}, set(), "in neither config")
+            self.assertEqual(listed - keys - {"models", "models.source", "models.source.files"}, set(), "in no config")
             for line in lines:
                 self.assertTrue("default" in line or "required" in line, line)
 

@@ -17,9 +17,10 @@ static char folder[ROOM]; /* of this run, physical path */
 /* The least that is a study; what a test adds begins in line 3. */
 #define LEAST "output: r.h5\nmodels: [{source: {kind: synthetic}}]\n"
 /* The same for one source: its keys go in at "models[0].source", line 2. */
-#define SOURCE(keys) "output: r.h5\nmodels: [{source: {kind: synthetic, " keys "}}]\n"
-#define LLAMA(keys)  "output: r.h5\nmodels: [{source: {kind: llama, " keys "}}]\n"
-#define HDF5(keys)   "output: r.h5\nmodels: [{source: {kind: hdf5, " keys "}}]\n"
+#define SOURCE(keys)    "output: r.h5\nmodels: [{source: {kind: synthetic, " keys "}}]\n"
+#define LLAMA(keys)     "output: r.h5\nmodels: [{source: {kind: llama, " keys "}}]\n"
+#define SUMMARIES(keys) "output: r.h5\nmodels: [{source: {kind: summaries, " keys "}}]\n"
+#define HDF5(keys)      "output: r.h5\nmodels: [{source: {kind: hdf5, " keys "}}]\n"
 
 /* ---- helpers ---- */
 
@@ -172,6 +173,20 @@ static void every_key_is_read(void) {
   tg_config_destroy(&c);
 }
 
+/* Oracle: the values as they stand in the text; defaults of the key list, by hand. */
+static void keys_of_summaries_are_read(void) {
+  write_inputs();
+  tg_config *c = read_good(SUMMARIES("directory: sub/, prompt_ids: b.h5, shuffles: 6"));
+  const tg_source_config *s = &c->models[0].source;
+  CU_ASSERT(s->kind == TG_SOURCE_SUMMARIES && s->n_files == 0 && s->shuffles == 6);
+  CU_ASSERT_STRING_EQUAL(s->directory, in_folder("sub"));
+  CU_ASSERT_STRING_EQUAL(s->prompt_ids_file, in_folder("b.h5"));
+  tg_config_destroy(&c);
+  c = read_good(SUMMARIES("directory: sub"));
+  CU_ASSERT(c->models[0].source.prompt_ids_file == NULL && c->models[0].source.shuffles == 0);
+  tg_config_destroy(&c);
+}
+
 /* Oracle: the list of words. */
 static void booleans_have_six_words(void) {
   static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "False", "TRUE"};
@@ -210,10 +225,10 @@ static void reading_the_echo_again_changes_nothing(void) {
   write_inputs();
   mkdir(in_folder("elsewhere"), 0755);
   const char *const texts[] = {
-      LEAST, everything,
+      LEAST, everything, SUMMARIES("directory: sub, shuffles: 2"), SUMMARIES("directory: sub, prompt_ids: b.h5"),
       "output: \"\\u00e9\\u2028\\x01\\t'\\\"\\\\ # x: [\\uD55C\\u0085\\uFEFF\\x7f\\u009b\\U0001F600\"\n"
       "models: [{name: '-', source: {kind: synthetic}}, {name: '12', source: {kind: synthetic}}]\n"};
-  for (int a = 0; a < 3; a++) {
+  for (size_t a = 0; a < sizeof texts / sizeof *texts; a++) {
     tg_config *c = read_good(texts[a]), *again = NULL;
     write_text("elsewhere/c.yaml", c->resolved);
     CU_ASSERT_FATAL(tg_config_read(in_folder("elsewhere/c.yaml"), NULL, 0, &again) == TG_OK);
@@ -411,13 +426,20 @@ static void keys_are_checked(void) {
       {"output: r.h5\nmodels: [3]", "2:10: models[0]: '3', expected a map of keys"},
       {"output: r.h5\nmodels: [{}]", "2:10: models[0].source: is missing (where the clouds come from)"},
       {"output: r.h5\nmodels: [{source: {}}]",
-       "2:11: models[0].source.kind: is missing, expected hdf5, llama or synthetic"},
+       "2:11: models[0].source.kind: is missing, expected hdf5, llama, summaries or synthetic"},
       {"output: r.h5\nmodels: [{source: hdf5}]", "2:19: models[0].source: 'hdf5', expected a map of keys"},
       {HDF5(""), "2:11: models[0].source.files: is missing (hidden-state files, prompts one after another)"},
-      {"output: r.h5\nmodels: [{source: {kind: summaries, directory: d}}]",
-       "2:26: models[0].source.kind: 'summaries' is not part of this version, expected hdf5, llama or synthetic"},
       {"output: r.h5\nmodels: [{source: {kind: netcdf}}]",
-       "2:26: models[0].source.kind: 'netcdf' is unknown, expected hdf5, llama or synthetic"},
+       "2:26: models[0].source.kind: 'netcdf' is unknown, expected hdf5, llama, summaries or synthetic"},
+      {SUMMARIES("shuffles: 1"),
+       "2:11: models[0].source.directory: is missing (published numbers: gride.npy, mnos.npy, csn_sim.npy, losses.npy, "
+       "reciprocities.npy, each optional)"},
+      {SUMMARIES("directory: ~"), "2:48: models[0].source.directory: '~' is not a path"},
+      {SUMMARIES("directory: b.h5"), "2:48: models[0].source.directory: @b.h5 is a file, expected a directory"},
+      {SUMMARIES("directory: sub, prompt_ids: sub"),
+       "2:65: models[0].source.prompt_ids: @sub is a directory, expected a file"},
+      {SUMMARIES("directory: sub, prompts: 3"),
+       "2:62: models[0].source.prompts: a source of kind summaries has no such key"},
       {LEAST "shuffle: 3", "3:10: shuffle: '3', expected a map of keys"},
       {LEAST "figures: [directory]", "3:1: figures: a list, expected a map of keys"},
       {LEAST "figures: {directory: [a]}", "3:11: figures.directory: a list is not a path"},
@@ -775,6 +797,7 @@ int main(void) {
   static CU_TestInfo tests[] = {
       {"defaults are the documented ones", defaults_are_the_documented_ones},
       {"every key is read", every_key_is_read},
+      {"keys of summaries are read", keys_of_summaries_are_read},
       {"booleans have six words", booleans_have_six_words},
       {"other ways to write it mean the same", other_ways_to_write_it_mean_the_same},
       {"reading the echo again changes nothing", reading_the_echo_again_changes_nothing},
