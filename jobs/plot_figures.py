@@ -468,7 +468,7 @@ def draw_scale_analysis(panels, styles):
             axis.set_title(names[side].format(rows["prompt"][0] if side != "c" and len(rows) else 0), loc="left")
             if len(rows):
                 axis.legend(loc="upper left", handlelength=2.2)
-        row[0].set_ylim(0, 1.5 * row[0].get_ylim()[1])  # room for the legends
+        row[0].set_ylim(0, 1.6 * row[0].get_ylim()[1])  # room for the legends
         row[0].set_ylabel(f"{model}\n{ID}" if len(models) > 1 else ID)
     for axis in axes[-1]:
         axis.set_xlabel("scale (neighbor rank)")
