@@ -119,66 +119,88 @@ static tg_status load_r(const tg_figure_model *m, const char *group, int n_axes,
 }
 
 typedef struct {
-  const char *x, *y, *group; /* y: an observable of prompts, by scale where scale >= 0 */
-  int64_t scale;             /* place, -1: none */
+  const char *x, *y, *group; /* y: an observable of prompts, its logarithm where it is by scale */
+  bool by_scale;
 } scatter;
 
-static tg_status add_scatter(tg_panel *panel, const tg_figure_model *m, const scatter *what) {
-  tg_array x = {0}, y = {0};
+/* The points of one scale: y by prompt, and what the correlation and the line are. */
+typedef struct {
+  int64_t scale;
+  tg_array y;
   double r[3], slope, intercept;
-  const bool by_scale = what->scale >= 0;
-  tg_status st = tg_figure_part(m, what->x, 2, (const int64_t[]){TG_ALL, m->low}, &x);
-  if (st == TG_OK)
-    st = tg_figure_part(m, what->y, by_scale ? 3 : 2, (const int64_t[]){TG_ALL, m->low, what->scale}, &y);
-  if (st == TG_OK) st = load_r(m, what->group, by_scale ? 2 : 1, what->scale, r);
-  if (st == TG_OK && x.count == m->n_prompts && y.count == m->n_prompts) {
-    for (int64_t p = 0; by_scale && p < y.count; p++) y.values[p] = log(y.values[p]);
-    fit_line(x.values, y.values, m->n_prompts, &slope, &intercept);
-    for (int64_t p = 0; p < m->n_prompts; p++) {
-      if (!isfinite(x.values[p]) || !isfinite(y.values[p])) continue;
-      const int64_t scale = by_scale ? m->scales[what->scale] : 0, n = (int64_t)r[2];
-      if (by_scale)
-        tg_panel_row(panel, "tiirrrrirr", m->name, m->prompt_ids[p], scale, x.values[p], y.values[p], r[0], r[1], n,
-                     slope, intercept);
-      else
-        tg_panel_row(panel, "tirrrrirr", m->name, m->prompt_ids[p], x.values[p], y.values[p], r[0], r[1], n, slope,
-                     intercept);
-    }
+} point_set;
+
+static tg_status load_points(const tg_figure_model *m, const scatter *what, int64_t place, const tg_array *x,
+                             point_set *out) {
+  TG_TRY(tg_figure_part(m, what->y, what->by_scale ? 3 : 2, (const int64_t[]){TG_ALL, m->low, place}, &out->y));
+  TG_TRY(load_r(m, what->group, what->by_scale ? 2 : 1, place, out->r));
+  out->scale = what->by_scale ? m->scales[place] : 0;
+  for (int64_t p = 0; what->by_scale && p < out->y.count; p++) out->y.values[p] = log(out->y.values[p]);
+  if (x->count == m->n_prompts && out->y.count == m->n_prompts)
+    fit_line(x->values, out->y.values, m->n_prompts, &out->slope, &out->intercept);
+  return TG_OK;
+}
+
+static void add_point(tg_panel *panel, const tg_figure_model *m, const scatter *what, const tg_array *x,
+                      const point_set *set, int64_t p) {
+  if (x->count != m->n_prompts || set->y.count != m->n_prompts) return;
+  const double at = x->values[p], y = set->y.values[p];
+  const int64_t id = m->prompt_ids[p], n = (int64_t)set->r[2];
+  if (!isfinite(at) || !isfinite(y)) return;
+  if (what->by_scale)
+    tg_panel_row(panel, "tiirrrrirr", m->name, id, set->scale, at, y, set->r[0], set->r[1], n, set->slope,
+                 set->intercept);
+  else
+    tg_panel_row(panel, "tirrrrirr", m->name, id, at, y, set->r[0], set->r[1], n, set->slope, set->intercept);
+}
+
+/* Rows by prompt, then by scale. */
+static tg_status add_scatter(const tg_figure_set *set, tg_panel *panel, const tg_figure_model *m, const scatter *what,
+                             const int *scales) {
+  const int64_t most = what->by_scale ? m->n_scales : 1;
+  tg_array x = {0};
+  point_set *points = NULL;
+  int64_t n = 0;
+  tg_status st = TG_ALLOC(most + 1, &points);
+  if (st == TG_OK) st = tg_figure_part(m, what->x, 2, (const int64_t[]){TG_ALL, m->low}, &x);
+  for (int64_t place = 0; st == TG_OK && place < most; place++)
+    if (!what->by_scale || wants_scale(scales, set->options, m->scales[place]))
+      st = load_points(m, what, place, &x, &points[n++]);
+  for (int64_t p = 0; st == TG_OK && p < m->n_prompts; p++)
+    for (int64_t a = 0; a < n; a++) add_point(panel, m, what, &x, &points[a], p);
+  if (n > 0 && x.count > 0 && points[0].y.count > 0) {
     tg_panel_source(panel, m, what->x);
     tg_panel_source(panel, m, what->y);
   }
+  for (int64_t a = 0; a < n; a++) tg_array_free(&points[a].y);
+  free(points);
   tg_array_free(&x);
-  tg_array_free(&y);
   return st;
 }
 
 static tg_status logit_panel(tg_figure_set *set, const tg_panel_kind *kind, const int *scales) {
+  static const scatter what = {"logits/entropy", "logits/gride/value", "logit_id_entropy", true};
   tg_panel *panel;
   TG_TRY(tg_panel_begin(kind, &panel));
   tg_panel_caption(panel,
                    "ln intrinsic dimension of the logit vectors against mean contextual entropy, one point a prompt, "
                    "structured; Pearson r and p, line of least squares. ");
   tg_figure_say_models(set, panel, false);
-  for (int m = 0; m < set->n_models; m++)
-    for (int64_t scale = 0; scale < set->models[m].n_scales; scale++) {
-      const scatter what = {"logits/entropy", "logits/gride/value", "logit_id_entropy", scale};
-      if (wants_scale(scales, set->options, set->models[m].scales[scale]))
-        TG_TRY(add_scatter(panel, &set->models[m], &what));
-    }
+  for (int m = 0; m < set->n_models; m++) TG_TRY(add_scatter(set, panel, &set->models[m], &what, scales));
   return tg_figure_end(set, &panel, "the results have no logits and entropies");
 }
 
 static tg_status entropy_panel(tg_figure_set *set) {
   static const tg_panel_kind kind = {"fig07", "right", "Contextual entropy and loss",
                                      "model,prompt,x,y,value,p,n,slope,intercept", "x (loss), y (entropy) [nat]"};
-  static const scatter what = {"loss", "logits/entropy", "entropy_loss", -1};
+  static const scatter what = {"loss", "logits/entropy", "entropy_loss", false};
   tg_panel *panel;
   TG_TRY(tg_panel_begin(&kind, &panel));
   tg_panel_caption(panel,
                    "Mean contextual entropy against loss, one point a prompt, structured; Pearson r and p, line of "
                    "least squares. ");
   tg_figure_say_models(set, panel, false);
-  for (int m = 0; m < set->n_models; m++) TG_TRY(add_scatter(panel, &set->models[m], &what));
+  for (int m = 0; m < set->n_models; m++) TG_TRY(add_scatter(set, panel, &set->models[m], &what, NULL));
   return tg_figure_end(set, &panel, "the results have no entropies");
 }
 

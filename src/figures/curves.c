@@ -250,18 +250,22 @@ static void add_rows(tg_panel *panel, const tg_figure_set *set, const curve_rows
         add_row(panel, r, l, last ? last[a] : 0, l * n_last + a);
 }
 
-static tg_status add_prompt(tg_panel *panel, const tg_figure_set *set, curve_rows *r) {
+static tg_status add_prompt(tg_panel *panel, const tg_figure_set *set, const curve_rows *r) {
+  curve_rows rows = *r;
   tg_array value;
   TG_TRY(tg_figure_part(r->m, r->c->what->path, r->c->what->last == BY_NOTHING ? 3 : 4,
                         (const int64_t[]){r->p, r->s, TG_ALL, TG_ALL}, &value));
-  r->value = &value;
-  if (value.count > 0) add_rows(panel, set, r);
-  tg_panel_source(panel, r->m, r->c->what->path);
+  rows.value = &value;
+  if (value.count > 0) {
+    add_rows(panel, set, &rows);
+    tg_panel_source(panel, r->m, r->c->what->path);
+  }
   tg_array_free(&value);
   return TG_OK;
 }
 
-static tg_status add_means(tg_panel *panel, const tg_figure_set *set, curve_rows *r) {
+static tg_status add_means(tg_panel *panel, const tg_figure_set *set, const curve_rows *r) {
+  curve_rows rows = *r;
   static const char *const names[3] = {"mean", "std", "n"};
   tg_array parts[3] = {{0}};
   char path[300];
@@ -270,11 +274,11 @@ static tg_status add_means(tg_panel *panel, const tg_figure_set *set, curve_rows
     snprintf(path, sizeof path, "statistics/%s/%s", r->c->what->path, names[a]);
     st = tg_figure_part(r->m, path, r->c->what->last == BY_NOTHING ? 2 : 3, (const int64_t[]){r->s, TG_ALL, TG_ALL},
                         &parts[a]);
-    tg_panel_source(panel, r->m, path);
+    if (parts[a].count > 0) tg_panel_source(panel, r->m, path);
   }
-  r->value = &parts[0], r->std = &parts[1], r->n = &parts[2];
+  rows.value = &parts[0], rows.std = &parts[1], rows.n = &parts[2];
   if (st == TG_OK && parts[0].count > 0 && parts[1].count == parts[0].count && parts[2].count == parts[0].count)
-    add_rows(panel, set, r);
+    add_rows(panel, set, &rows);
   for (int a = 0; a < 3; a++) tg_array_free(&parts[a]);
   return st;
 }
@@ -299,30 +303,31 @@ static tg_status choose_prompts(const tg_figure_set *set, const tg_figure_model 
   return TG_OK;
 }
 
-static tg_status add_level(tg_panel *panel, const tg_figure_set *set, curve_rows *r) {
-  if (r->c->who == MEAN) return add_means(panel, set, r);
-  if (r->c->who == EXAMPLE) {
-    r->p = r->m->example;
-    return add_prompt(panel, set, r);
-  }
+static tg_status add_levels(tg_panel *panel, const tg_figure_set *set, curve_rows *r) {
+  tg_status st = TG_OK;
+  for (r->s = 0; st == TG_OK && r->s < r->m->n_levels; r->s++)
+    if (wants_level(r->c, r->m, r->s)) st = r->c->who == MEAN ? add_means(panel, set, r) : add_prompt(panel, set, r);
+  return st;
+}
+
+/* Rows by prompt, then by level. */
+static tg_status add_some(tg_panel *panel, const tg_figure_set *set, curve_rows *r) {
   bool *chosen = NULL;
   TG_TRY(TG_ALLOC(r->m->n_prompts, &chosen));
   tg_status st = choose_prompts(set, r->m, chosen);
   for (r->p = 0; st == TG_OK && r->p < r->m->n_prompts; r->p++)
-    if (chosen[r->p]) st = add_prompt(panel, set, r);
+    if (chosen[r->p]) st = add_levels(panel, set, r);
   free(chosen);
   return st;
 }
 
 static tg_status add_model(tg_panel *panel, const tg_figure_set *set, const curve *c, const tg_figure_model *m) {
-  curve_rows r = {.c = c, .m = m, .run_first = -1, .run_end = -1};
+  curve_rows r = {.c = c, .m = m, .p = m->example, .run_first = -1, .run_end = -1};
   if (c->marked) TG_TRY(find_run(set, m, &r.run_first, &r.run_end));
   if (r.run_first >= 0)
     tg_panel_caption(panel, " Grey in %s: pairs %" PRId64 "..%" PRId64 ", where shuffled lies below structured.",
                      m->name, r.run_first, r.run_end - 1);
-  for (r.s = 0; r.s < m->n_levels; r.s++)
-    if (wants_level(c, m, r.s)) TG_TRY(add_level(panel, set, &r));
-  return TG_OK;
+  return c->who == SOME ? add_some(panel, set, &r) : add_levels(panel, set, &r);
 }
 
 /* ---- captions ---- */

@@ -25,42 +25,57 @@ static double median_of(const double *values, int64_t layers, int64_t stride, do
   return 0.5 * (scratch[(n - 1) / 2] + scratch[n / 2]);
 }
 
-/* Mean, population deviation and number of finite values x[p * stride] / divisor[p]. */
-static void moments(const double *x, const double *divisor, int64_t n, int64_t stride, double *mean, double *std,
+/* Mean, population deviation and number over prompts of the finite values x / median, at one layer and scale. */
+static void moments(const tg_figure_model *m, const double *x, const double *medians, double *mean, double *std,
                     int64_t *count) {
+  const int64_t step = m->n_layers * m->n_scales;
   double sum = 0.0, squares = 0.0;
   *count = 0;
-  for (int64_t p = 0; p < n; p++)
-    if (isfinite(x[p * stride] / divisor[p])) sum += x[p * stride] / divisor[p], ++*count;
+  for (int64_t p = 0; p < m->n_prompts; p++) {
+    const double y = x[p * step] / medians[p * m->n_scales];
+    if (isfinite(y)) sum += y, ++*count;
+  }
   *mean = *count > 0 ? sum / (double)*count : NAN;
-  for (int64_t p = 0; p < n; p++) {
-    const double y = x[p * stride] / divisor[p] - *mean;
+  for (int64_t p = 0; p < m->n_prompts; p++) {
+    const double y = x[p * step] / medians[p * m->n_scales] - *mean;
     if (isfinite(y)) squares += y * y;
   }
   *std = *count > 0 ? sqrt(squares / (double)*count) : NAN;
 }
 
+/* medians [prompts][scales] of each prompt's layers; scratch [layers] */
+static void take_medians(const tg_figure_model *m, const tg_array *ids, double *medians, double *scratch) {
+  for (int64_t p = 0; p < m->n_prompts; p++)
+    for (int64_t k = 0; k < m->n_scales; k++)
+      medians[p * m->n_scales + k] =
+          median_of(ids->values + p * m->n_layers * m->n_scales + k, m->n_layers, m->n_scales, scratch);
+}
+
+static void add_rows(tg_panel *panel, const tg_figure_model *m, const tg_array *ids, const double *medians) {
+  double mean, std;
+  int64_t n;
+  for (int64_t l = 1; l < m->n_layers; l++)
+    for (int64_t k = 0; k < m->n_scales; k++) {
+      if (m->scales[k] != 2 && m->scales[k] != 4 && m->scales[k] != 8) continue;
+      moments(m, ids->values + l * m->n_scales + k, medians + k, &mean, &std, &n);
+      tg_panel_row(panel, "tiirrii", m->name, l, m->scales[k], mean, std, n, (int64_t)1);
+    }
+}
+
 static tg_status add_model(tg_panel *panel, const tg_figure_model *m) {
   static const char path[] = "intrinsic_dimension/gride/value";
   tg_array ids;
-  double *divisor = NULL, *scratch = NULL, mean, std;
-  int64_t n;
+  double *medians = NULL, *scratch = NULL;
   TG_TRY(tg_figure_part(m, path, 4, (const int64_t[]){TG_ALL, m->low, TG_ALL, TG_ALL}, &ids));
-  tg_status st = TG_ALLOC(m->n_prompts, &divisor);
+  tg_status st = TG_ALLOC(m->n_prompts * m->n_scales + 1, &medians);
   if (st == TG_OK) st = TG_ALLOC(m->n_layers, &scratch);
-  const int64_t row = m->n_layers * m->n_scales;
-  for (int64_t k = 0; st == TG_OK && ids.count == m->n_prompts * row && k < m->n_scales; k++) {
-    if (m->scales[k] != 2 && m->scales[k] != 4 && m->scales[k] != 8) continue;
-    for (int64_t p = 0; p < m->n_prompts; p++)
-      divisor[p] = median_of(ids.values + p * row + k, m->n_layers, m->n_scales, scratch);
-    for (int64_t l = 1; l < m->n_layers; l++) {
-      moments(ids.values + l * m->n_scales + k, divisor, m->n_prompts, row, &mean, &std, &n);
-      tg_panel_row(panel, "tiirrii", m->name, l, m->scales[k], mean, std, n, (int64_t)1);
-    }
+  if (st == TG_OK && ids.count > 0 && ids.count == m->n_prompts * m->n_layers * m->n_scales) {
+    take_medians(m, &ids, medians, scratch);
+    add_rows(panel, m, &ids, medians);
+    tg_panel_source(panel, m, path);
   }
-  tg_panel_source(panel, m, path);
   tg_array_free(&ids);
-  free(divisor);
+  free(medians);
   free(scratch);
   return st;
 }
