@@ -22,7 +22,8 @@ try:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 except ImportError as error:
-    sys.exit(print(f"plot_figures: {error}: apt install python3-matplotlib", file=sys.stderr) or 69)
+    print(f"plot_figures: {sys.executable}: {error}: apt install python3-matplotlib", file=sys.stderr)
+    sys.exit(69)
 
 OK, USAGE, BAD_DATA, NO_INPUT, IO = 0, 64, 65, 66, 74
 WIDE, NARROW = 6.9, 3.4  # inches: two columns of a page, one

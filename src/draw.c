@@ -68,23 +68,40 @@ static tg_status make_directory(const char *path) {
   return TG_OK;
 }
 
-/* Pictures are drawn from the CSVs by Python. What they miss is said, not an error: the numbers are there. */
+enum { NO_MATPLOTLIB = 69 };
+
+/* Exit status of a Python with these arguments, NO_MATPLOTLIB when there is none. */
+static int run_python(const char *python, char **arguments) {
+  pid_t child;
+  int status = 0;
+  arguments[0] = (char *)python;
+  fflush(stdout);
+  if (posix_spawnp(&child, python, NULL, NULL, arguments, environ) != 0) return NO_MATPLOTLIB;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) return -1;
+  return !WIFEXITED(status) ? -1 : WEXITSTATUS(status) == 127 ? NO_MATPLOTLIB : WEXITSTATUS(status);
+}
+
+/* Pictures are drawn from the CSVs by Python. What they miss is said, not an error: the numbers are there. The system's
+ * Python may have matplotlib where another one comes first in the path. */
 static void draw_pictures(const drawing *d) {
   char *const script =
       (char *)(getenv("TOKENGEOM_PLOT") ? getenv("TOKENGEOM_PLOT") : TG_SOURCE_DIRECTORY "/jobs/plot_figures.py");
-  char *arguments[] = {(char *)"python3", script, (char *)d->directory, NULL, NULL, NULL};
-  int n = 3, status = 0;
-  pid_t child;
+  char *arguments[] = {NULL, script, (char *)d->directory, NULL, NULL, NULL};
+  int n = 3;
   if (d->config->figures_png) arguments[n++] = (char *)"--png";
   if (d->config->figures_pdf) arguments[n++] = (char *)"--pdf";
   if (n == 3) return;
-  fflush(stdout);
-  const int failed = posix_spawnp(&child, "python3", NULL, NULL, arguments, environ);
-  if (failed || waitpid(child, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+  int status = run_python("python3", arguments);
+  if (status == NO_MATPLOTLIB) status = run_python("/usr/bin/python3", arguments);
+  if (status == NO_MATPLOTLIB)
     fprintf(stderr,
             "tokengeom: warning: no pictures were drawn; they need python3 with matplotlib (apt install "
             "python3-matplotlib), then: python3 %s %s\n",
             script, d->directory);
+  else if (status != 0)
+    fprintf(stderr, "tokengeom: warning: not all pictures were drawn: %s %s %s ended with status %d\n", arguments[0],
+            script, d->directory, status);
 }
 
 static tg_status write_figures(drawing *d) {
