@@ -27,6 +27,8 @@ static tg_status load_group(tg_panel *panel, const tg_figure_model *m, const cha
   for (int a = 0; a < n; a++) {
     snprintf(path, sizeof path, "correlations/%s/%s", group, names[a]);
     TG_TRY(tg_figure_part(m, path, 3, (const int64_t[]){m->low, TG_ALL, TG_ALL}, &out[a]));
+    TG_CHECK(out[a].count == out[0].count, TG_EDATA, "%s: /models/%s/%s has not the shape of %s", m->path, m->name,
+             path, names[0]);
     if (panel && out[a].count > 0) tg_panel_source(panel, m, path);
   }
   return TG_OK;
@@ -182,9 +184,10 @@ static tg_status logit_panel(tg_figure_set *set, const tg_panel_kind *kind, cons
   static const scatter what = {"logits/entropy", "logits/gride/value", "logit_id_entropy", true};
   tg_panel *panel;
   TG_TRY(tg_panel_begin(kind, &panel));
-  tg_panel_caption(panel,
-                   "ln intrinsic dimension of the logit vectors against mean contextual entropy, one point a prompt, "
-                   "structured; Pearson r and p, line of least squares. ");
+  tg_panel_caption(
+      panel,
+      "Logarithm of the intrinsic dimension of the logit vectors against mean contextual entropy, one point a prompt, "
+      "structured; Pearson r and p, line of least squares. ");
   tg_figure_say_models(set, panel, false);
   for (int m = 0; m < set->n_models; m++) TG_TRY(add_scatter(set, panel, &set->models[m], &what, scales));
   return tg_figure_end(set, &panel, "the results have no logits and entropies");

@@ -17,9 +17,9 @@ typedef struct {
   int first_layer;
 } observable;
 
-static const observable cosine = {"cosine_similarity/mean", "mean cosine similarity", BY_NOTHING, 0};
-static const observable id = {"intrinsic_dimension/gride/value", "intrinsic dimension", BY_SCALE, 1};
-static const observable overlap = {"neighborhood_overlap/value", "neighborhood overlap", BY_K, 1};
+static const observable cosine = {"cosine_similarity/mean", "Mean cosine similarity", BY_NOTHING, 0};
+static const observable id = {"intrinsic_dimension/gride/value", "Intrinsic dimension", BY_SCALE, 1};
+static const observable overlap = {"neighborhood_overlap/value", "Neighborhood overlap", BY_K, 1};
 
 typedef enum { LOWEST = 1, HIGHEST = 2, BOTH = 3, EVERY = 4 } level_choice;
 typedef enum { EXAMPLE, SOME, MEAN } who; /* the example prompt, a few, all as mean and deviation */
@@ -286,11 +286,14 @@ static tg_status add_means(tg_panel *panel, const tg_figure_set *set, const curv
 /* ---- which prompts ---- */
 
 /* A few prompts: those listed, or chosen by the seed, in data-set order. */
-static tg_status choose_prompts(const tg_figure_set *set, const tg_figure_model *m, bool *chosen) {
+static void choose_prompts(tg_panel *panel, const tg_figure_set *set, const tg_figure_model *m, bool *chosen) {
   const tg_figure_options *o = set->options;
   for (int64_t a = 0; a < o->n_prompt_ids; a++) {
     const int64_t p = tg_figure_place(m->prompt_ids, m->n_prompts, o->prompt_ids[a]);
-    if (p >= 0) chosen[p] = true;
+    if (p >= 0)
+      chosen[p] = true;
+    else
+      tg_panel_caption(panel, " %s has no prompt %" PRId64 ".", m->name, o->prompt_ids[a]);
   }
   const int64_t wanted = o->n_prompts < m->n_prompts ? o->n_prompts : m->n_prompts;
   for (int64_t found = 0, draw = 0; o->n_prompt_ids == 0 && found < wanted; draw++) {
@@ -300,7 +303,6 @@ static tg_status choose_prompts(const tg_figure_set *set, const tg_figure_model 
     found += !chosen[p];
     chosen[p] = true;
   }
-  return TG_OK;
 }
 
 static tg_status add_levels(tg_panel *panel, const tg_figure_set *set, curve_rows *r) {
@@ -314,7 +316,8 @@ static tg_status add_levels(tg_panel *panel, const tg_figure_set *set, curve_row
 static tg_status add_some(tg_panel *panel, const tg_figure_set *set, curve_rows *r) {
   bool *chosen = NULL;
   TG_TRY(TG_ALLOC(r->m->n_prompts, &chosen));
-  tg_status st = choose_prompts(set, r->m, chosen);
+  tg_status st = TG_OK;
+  choose_prompts(panel, set, r->m, chosen);
   for (r->p = 0; st == TG_OK && r->p < r->m->n_prompts; r->p++)
     if (chosen[r->p]) st = add_levels(panel, set, r);
   free(chosen);

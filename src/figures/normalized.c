@@ -84,7 +84,7 @@ tg_status tg_figures_normalized(tg_figure_set *set) {
   tg_panel *panel;
   TG_TRY(tg_panel_begin(&kind, &panel));
   tg_panel_caption(panel,
-                   "intrinsic dimension of each prompt divided by its median over layers 1..L, structured; mean and "
+                   "Intrinsic dimension of each prompt divided by its median over layers 1..L, structured; mean and "
                    "population standard deviation over prompts. ");
   tg_figure_say_models(set, panel, false);
   for (int m = 0; m < set->n_models; m++) TG_TRY(add_model(panel, &set->models[m]));
