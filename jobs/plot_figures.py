@@ -30,7 +30,7 @@ WIDE, NARROW = 6.9, 3.4  # inches: two columns of a page, one
 STYLE = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
          "lines.linewidth": 1.3, "lines.markersize": 3.2, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
          "grid.color": "0.9", "grid.linewidth": 0.5, "axes.axisbelow": True, "legend.frameon": False, "legend.handlelength": 2.6,
-         "figure.dpi": 200, "savefig.dpi": 200, "pdf.fonttype": 42, "figure.constrained_layout.use": True}
+         "figure.dpi": 200, "savefig.dpi": 200, "pdf.fonttype": 42}
 STRUCTURED, SHUFFLED, GREY = "#0072b2", "#ef8a17", "0.86"
 LEVELS = colors.LinearSegmentedColormap.from_list("levels", [STRUCTURED, "#6d5fb0", "#b0579c", "#d9576f", "#e8703f", SHUFFLED])
 FAMILIES = {"llama": "#e69f00", "mistral": "#d0219b", "pythia": "#0072b2"}
@@ -148,7 +148,8 @@ def level_colors(levels):
 
 def grid(rows, columns, height=2.1, width=None, sharex=True, sharey=True):
     width = width or (WIDE if columns > 1 else NARROW)
-    return pyplot.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, sharex=sharex, sharey=sharey)
+    return pyplot.subplots(rows, columns, figsize=(width, height * rows), squeeze=False, sharex=sharex, sharey=sharey,
+                           layout="constrained")
 
 
 def label(axes, x=None, y=None, layers=True):
@@ -254,7 +255,7 @@ def number_text(p):
 def draw_shuffle(panels, styles):
     """Figure 1: the algorithm's text over three rows of 16 boxes, colored by block at S = 1."""
     panel = panels["shuffle"]
-    figure = pyplot.figure(figsize=(WIDE, 2.9), layout="none")
+    figure = pyplot.figure(figsize=(WIDE, 2.9))
     text, boxes = figure.add_axes([0.08, 0.62, 0.9, 0.36]), figure.add_axes([0.08, 0.02, 0.9, 0.56])
     lines = panel.comments.get("algorithm", [])
     for a, line in enumerate(lines):
@@ -405,7 +406,8 @@ def draw_model_levels(panels, styles):
                 every_level(axis, rows, shade)
             elif len(rows):
                 two_levels(axis, rows, [shade[level] for level in sorted(rows.values("shuffle"))])
-            what = (f"prompt {rows['prompt'][0]:.0f}" if side == "a" else f"mean over {rows['n'].max():.0f} prompts") if len(rows) else ""
+            what = "" if not len(rows) else (f"prompt {rows['prompt'][0]:.0f}" if side == "a" else
+                                             f"mean over {rows['n'].max():.0f} prompts")
             axis.set_title(f"({side}) {model}{', ' if alone else chr(10)}{what}")
     label(axes, "layer", ID)
     if "a" in panels:
@@ -544,7 +546,7 @@ def draw_table(panels, styles):
             if any(line):
                 cells.append(line)
                 names.append(f"{model}{' (quoted)' if level != 'token level' else ''}\n{name}" if column == "value" else name)
-    figure = pyplot.figure(figsize=(WIDE, 0.6 + 0.27 * len(cells)), layout="none")
+    figure = pyplot.figure(figsize=(WIDE, 0.6 + 0.27 * len(cells)))
     axis = figure.add_axes([0.2, 0, 0.8, 1])
     axis.axis("off")
     table = axis.table(cells, rowLabels=names, colLabels=[heading for heading, _, _ in columns], loc="center", cellLoc="center",
