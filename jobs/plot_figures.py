@@ -48,7 +48,7 @@ class Broken(Exception):
 
 
 class Rows:
-    """Columns of equal length by name: text for `model` (and `x` of table 1), numbers else."""
+    """Columns of equal length by name: text for `model`, `prompt` (64 bits) and `x` of table 1, numbers else."""
 
     def __init__(self, columns):
         self.columns = columns
@@ -228,10 +228,15 @@ def significance(axis, rows, styles):
     axis.axhline(0, color="0.45", linewidth=0.7)
 
 
-def below(figure, handles_of, extra=(), columns=None):
-    """One legend for all panels, under them."""
-    handles, names = handles_of.get_legend_handles_labels()
-    handles, names = list(handles) + list(extra), names + [line.get_label() for line in extra]
+def below(figure, axes, extra=(), columns=None, color=None):
+    """One legend for all panels, under them. color: of its lines, where those of the panels differ"""
+    lines = {name: handle for axis in axes.flat[::-1] for handle, name in zip(*axis.get_legend_handles_labels())}
+    order = {name: None for axis in axes.flat for name in axis.get_legend_handles_labels()[1]}
+    handles = [lines[name] for name in order] + list(extra)
+    if color:
+        handles = [Line2D([], [], color=shade, linestyle=line.get_linestyle(), marker=line.get_marker(), label=line.get_label())
+                   for line, shade in zip(handles, shades(color, len(handles)))]
+    names = [handle.get_label() for handle in handles]
     columns = columns or min(len(names), 4 if figure.get_figwidth() == WIDE else 2)
     height = (0.06 + 0.17 * -(-len(names) // columns)) / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, height, 1, 1 - height))
@@ -287,7 +292,7 @@ def draw_profiles(panels, styles, y=ID):
             levels = sorted(rows.values("shuffle"))
             every_level(axis, rows, level_colors(levels))
             level_bar(figure, axis, levels, level_colors(levels))
-            axis.set_title(f"prompt {rows['prompt'][0]:.0f}")
+            axis.set_title(f"prompt {rows['prompt'][0]}")
         else:
             two_levels(axis, rows)
             axis.set_title(f"mean over {rows['n'].max():.0f} prompts")
@@ -318,7 +323,7 @@ def draw_angles(panels, styles):
             if side == "left":
                 axis.plot([part["mean"][0]] * 2, [0, 1.08 * np.nanmax(rows["density"])], color=mix(color, "black", 0.3),
                           linestyle=":", linewidth=1.6, label=f"mean {part['mean'][0]:.1f}°")
-        axis.set_title(f"tokens of prompt {rows['prompt'][0]:.0f}" if side == "left" else
+        axis.set_title(f"tokens of prompt {rows['prompt'][0]}" if side == "left" else
                        f"means of {rows['n'].max():.0f} prompts")
         axis.set_ylim(0, (1.75 if side == "left" else 1.4) * np.nanmax(rows["density"]))
         axis.legend(loc="upper left", ncol=1)
@@ -337,7 +342,7 @@ def draw_correlation(panels, styles):
         significance(axis, part, styles)
         axis.set_title(f"scale {scale:g}")
     label(axes, "layer", "Pearson r of ln ID and loss")
-    below(figure, axes[0][0], [cross()] if rows["marked"].any() else [])
+    below(figure, axes, [cross()] if rows["marked"].any() else [])
     return figure
 
 
@@ -385,7 +390,7 @@ def draw_prompts(panels, styles):
     levels = sorted(rows.values("shuffle"))
     for axis, prompt in zip(axes.flat, prompts):
         every_level(axis, rows.where(prompt=prompt), level_colors(levels))
-        axis.set_title(f"prompt {prompt:.0f}")
+        axis.set_title(f"prompt {prompt}")
     label(axes, "layer", ID)
     trim(axes, len(prompts))
     level_bar(figure, axes, levels, level_colors(levels))
@@ -406,14 +411,14 @@ def draw_model_levels(panels, styles):
                 every_level(axis, rows, shade)
             elif len(rows):
                 two_levels(axis, rows, [shade[level] for level in sorted(rows.values("shuffle"))])
-            what = "" if not len(rows) else (f"prompt {rows['prompt'][0]:.0f}" if side == "a" else
+            what = "" if not len(rows) else (f"prompt {rows['prompt'][0]}" if side == "a" else
                                              f"mean over {rows['n'].max():.0f} prompts")
             axis.set_title(f"({side}) {model}{', ' if alone else chr(10)}{what}")
     label(axes, "layer", ID)
     if "a" in panels:
         level_bar(figure, axes, levels, dict(zip(levels, shades(styles[models[0]]["color"] if alone else "0.45", len(levels)))))
     if "b" in panels:
-        below(figure, places[-1][0])
+        below(figure, places[-1], color=None if alone else "0.45")
     return figure
 
 
@@ -428,7 +433,7 @@ def draw_two_levels(panels, styles, by="scale", y=ID):
         axis.set_title(f"{by} {'= ' if by == 'k' else ''}{value:g}")
     label(axes, "layer l (pair l, l + 1)" if by == "k" else "layer", y)
     trim(axes, len(values))
-    below(figure, axes[0][0])
+    below(figure, axes)
     return figure
 
 
@@ -443,10 +448,10 @@ def draw_models(panels, styles, y=ID):
         each_model(axis, panel.rows, styles, *(("value", None) if side == "left" else ("mean", "std")))
         prompts = panel.rows.values("prompt") if side == "left" else []
         counts = sorted({panel.rows.where(model=m)["n"].max() for m in panel.rows.values("model")}) if not prompts else []
-        axis.set_title(" / ".join(f"prompt {p:.0f}" for p in prompts) if prompts else
+        axis.set_title(" / ".join(f"prompt {p}" for p in prompts) if prompts else
                        f"mean over {' / '.join(f'{n:.0f}' for n in counts)} prompts")
     label(axes, "layer l (pair l, l + 1)" if y == OVERLAP else "layer", y)
-    below(figure, axes[0][0])
+    below(figure, axes)
     return figure
 
 
@@ -458,7 +463,7 @@ def draw_scale_analysis(panels, styles):
     """Figure 14: ID against scale, a row a model; early layers light, late ones dark."""
     models = list(dict.fromkeys(model for panel in panels.values() for model in panel.rows.values("model")))
     figure, axes = grid(len(models), len(panels), height=2.4, sharey="row")
-    names = {"a": "(a) prompt {:.0f}, shuffled", "b": "(b) prompt {:.0f}, structured", "c": "(c) mean, structured"}
+    names = {"a": "(a) prompt {}, shuffled", "b": "(b) prompt {}, structured", "c": "(c) mean, structured"}
     for row, model in zip(axes, models):
         for axis, (side, panel) in zip(row, panels.items()):
             rows = panel.rows.where(model=model)
@@ -491,7 +496,7 @@ def draw_mean_scales(panels, styles, by="scale", y=ID):
     label(axes, "layer l (pair l, l + 1)" if by == "k" else "layer", y)
     for row, side in zip(axes, panels):
         row[0].set_ylabel("ID / median over layers" if side == "normalized" else y)
-    below(figure, axes[0][0])
+    below(figure, axes)
     return figure
 
 
@@ -515,7 +520,7 @@ def draw_spearman(panels, styles):
         axis.set_title(model)
     label(axes, "layer", "Spearman ρ of ID and loss")
     trim(axes, len(models))
-    below(figure, axes[0][0], columns=4)
+    below(figure, axes, columns=4)
     return figure
 
 
@@ -606,7 +611,7 @@ def load_panels(directory):
         for side, columns in sides.items():
             path = directory / f"{name}{'_' if side else ''}{side}.csv"
             if path.is_file():
-                found.setdefault(name, {})[side] = Panel(path, columns, {"model", "x"} if name == "table1" else {"model"})
+                found.setdefault(name, {})[side] = Panel(path, columns, {"model", "x" if name == "table1" else "prompt"})
     return found
 
 
