@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "commands.h"
 #include "config/config.h"
+#include "draw.h"
 #include "extract.h"
 #include "hdf5/h5.h"
 #include "pipeline.h"
@@ -36,7 +37,10 @@ typedef struct {
   int stop_status;
   const char *csv, *out;
   bool float32;
-  const char *argument; /* the one positional argument */
+  const char *argument; /* the first positional argument */
+  const char **more;    /* all of them, where a command takes several */
+  int n_more;
+  bool several;
   const char **overrides;
 } arguments;
 
@@ -44,6 +48,7 @@ typedef struct {
   const char *name, *argument, *doc;
   const struct argp_option *options;
   int (*main)(const arguments *arguments);
+  bool several; /* arguments */
 } command;
 
 /* ---- parsing ---- */
@@ -107,8 +112,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     tg_config_print_keys();
     exit(0);
   case ARGP_KEY_ARG:
-    if (a->argument) argp_error(state, "'%s' is one argument too many", text);
-    a->argument = text;
+    if (a->argument && !a->several) argp_error(state, "'%s' is one argument too many", text);
+    if (!a->argument) a->argument = text;
+    a->more[a->n_more++] = text;
     break;
   case ARGP_KEY_END:
     if (!a->argument) argp_error(state, "an argument is missing");
@@ -145,6 +151,8 @@ static const struct argp_option extract_options[] = {
     {"force", KEY_FORCE, NULL, 0, "Replace a file that exists", 0},
     {"stop-status", KEY_STOP_STATUS, "N", 0, "Exit status of an early stop (default 75)", 0},
     {0}};
+static const struct argp_option figures_options[] = {
+    SET_OPTION, {"out", KEY_OUT, "DIR", 0, "Directory to write to (default: the config's figures.directory)", 0}, {0}};
 static const struct argp_option validate_options[] = {
     SET_OPTION, {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0}, {0}};
 static const struct argp_option export_options[] = {{"csv", KEY_CSV, "DIR", 0, "Directory to write to (required)", 0},
@@ -191,6 +199,12 @@ static int validate_main(const arguments *a) {
   return report(tg_command_validate(a->argument, a->overrides, a->run.n_overrides));
 }
 
+static int figures_main(const arguments *a) {
+  return report(tg_command_figures(a->more, a->n_more, a->overrides, a->run.n_overrides, a->out));
+}
+
+static int report_main(const arguments *a) { return report(tg_command_report(a->argument)); }
+
 static int info_main(const arguments *a) { return report(tg_command_info(a->argument)); }
 
 static int export_main(const arguments *a) {
@@ -203,26 +217,30 @@ static int export_main(const arguments *a) {
 
 static const command commands[] = {
     {"run", "CONFIG", "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work.",
-     run_options, run_main},
+     run_options, run_main, false},
+    {"figures", "CONFIG|RESULTS...",
+     "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF.",
+     figures_options, figures_main, true},
+    {"report", "RESULTS", "Print a table of layers and what stands out.", no_options, report_main, false},
     {"validate", "CONFIG", "Check a config and its inputs and print the study with every default filled in.",
-     validate_options, validate_main},
+     validate_options, validate_main, false},
     {"extract", "CONFIG",
      "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work.", extract_options,
-     extract_main},
+     extract_main, false},
     {"info", "FILE", "Say what a result file or a hidden-state file holds and how complete it is.", no_options,
-     info_main},
-    {"export", "RESULTS", "Write every dataset of a result file as CSV.", export_options, export_main},
+     info_main, false},
+    {"export", "RESULTS", "Write every dataset of a result file as CSV.", export_options, export_main, false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 /* Promised for later versions. */
-static const char *const later[] = {"figures", "report", "verify"};
+static const char *const later[] = {"verify"};
 
 static void print_usage(FILE *out) {
   fprintf(out, "Usage: tokengeom COMMAND [OPTION...] ARGUMENT\n"
                "Measures the geometry of token representations in large language models.\n\n");
   for (int c = 0; c < N_COMMANDS; c++)
-    fprintf(out, "  %-9s %-8s %s\n", commands[c].name, commands[c].argument, commands[c].doc);
+    fprintf(out, "  %-9s %-17s %s\n", commands[c].name, commands[c].argument, commands[c].doc);
   fprintf(
       out,
       "\n  tokengeom COMMAND --help lists the options of a command; tokengeom run --help-config the keys of a config.\n"
@@ -243,13 +261,16 @@ static int run_command(const command *c, int argc, char **argv) {
   char name[64];
   const struct argp argp = {c->options, parse_option, c->argument, c->doc, NULL, NULL, NULL};
   a.overrides = calloc((size_t)argc, sizeof *a.overrides);
-  if (!a.overrides) return TG_EINTERNAL;
+  a.more = calloc((size_t)argc, sizeof *a.more);
+  a.several = c->several;
+  if (!a.overrides || !a.more) return TG_EINTERNAL;
   snprintf(name, sizeof name, "tokengeom %s", c->name);
   argv[1] = name;
   argp_err_exit_status = TG_EUSAGE;
   if (argp_parse(&argp, argc - 1, argv + 1, is_other_rank() ? ARGP_SILENT : 0, NULL, &a) != 0) return TG_EUSAGE;
   const int code = c->main(&a);
   free(a.overrides);
+  free(a.more);
   return code;
 }
 

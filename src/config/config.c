@@ -26,6 +26,7 @@ typedef struct {
   const char *const *overrides;
   char mistakes[15000];
   size_t used;
+  bool inputs;                         /* must be there */
   int n_mistakes, n_listed, n_missing; /* listed: written down; missing: files that cannot be read */
 } reading;
 
@@ -712,7 +713,7 @@ static char *directory_of(const char *path) {
 }
 
 static tg_status verdict(reading *r) {
-  if (r->n_mistakes == 0) return TG_OK;
+  if (r->n_mistakes == 0 || (!r->inputs && r->n_missing == r->n_mistakes)) return TG_OK;
   const tg_status code = r->n_missing == r->n_mistakes ? TG_ENOINPUT : TG_ECONFIG;
   if (r->n_listed == r->n_mistakes) return tg_fail(code, TG_HERE, "%s", r->mistakes);
   return tg_fail(code, TG_HERE, "%s\nand %d more", r->mistakes, r->n_mistakes - r->n_listed);
@@ -730,16 +731,14 @@ static tg_status read_tree(reading *r, const char *text, size_t length, int n_ov
   return verdict(r);
 }
 
-tg_status tg_config_read(const char *path, const char *const *overrides, int n_overrides, tg_config **out) {
-  char *text = NULL;
-  size_t length = 0;
+static tg_status parse(const char *text, size_t length, const char *path, bool inputs, const char *const *overrides,
+                       int n_overrides, tg_config **out) {
   reading *r = NULL;
-  *out = NULL;
-  tg_status st = read_file(path, &text, &length);
-  if (st == TG_OK) st = TG_ALLOC(1, &r);
+  tg_status st = TG_ALLOC(1, &r);
   if (st == TG_OK) st = TG_ALLOC(1, &r->config);
   if (st == TG_OK) {
     r->overrides = overrides;
+    r->inputs = inputs;
     r->config->path = tg_copy_string(path);
     r->config->directory = directory_of(path);
     st = read_tree(r, text, length, n_overrides);
@@ -750,9 +749,33 @@ tg_status tg_config_read(const char *path, const char *const *overrides, int n_o
     *out = r->config;
   } else if (r)
     tg_config_destroy(&r->config);
-  free(text);
   free(r);
   return st;
+}
+
+static tg_status read_config(const char *path, bool inputs, const char *const *overrides, int n_overrides,
+                             tg_config **out) {
+  char *text = NULL;
+  size_t length = 0;
+  *out = NULL;
+  tg_status st = read_file(path, &text, &length);
+  if (st == TG_OK) st = parse(text, length, path, inputs, overrides, n_overrides, out);
+  free(text);
+  return st;
+}
+
+tg_status tg_config_read(const char *path, const char *const *overrides, int n_overrides, tg_config **out) {
+  return read_config(path, true, overrides, n_overrides, out);
+}
+
+tg_status tg_config_read_for_results(const char *path, const char *const *overrides, int n_overrides, tg_config **out) {
+  return read_config(path, false, overrides, n_overrides, out);
+}
+
+tg_status tg_config_parse_for_results(const char *text, const char *path, const char *const *overrides, int n_overrides,
+                                      tg_config **out) {
+  *out = NULL;
+  return parse(text, strlen(text), path, false, overrides, n_overrides, out);
 }
 
 void tg_config_destroy(tg_config **config) {

@@ -94,7 +94,8 @@ typedef struct {
 
   char *figures_directory;
   int64_t example_prompt;
-  int figure_prompts; /* how many, when no ids are listed */
+  int figure_scale, figure_k, figure_angle_layer; /* of the panels that show one */
+  int figure_prompts;                             /* how many, when no ids are listed */
   int64_t *figure_prompt_ids;
   int64_t n_figure_prompt_ids;
   bool figures_csv, figures_png, figures_pdf;
@@ -113,6 +114,13 @@ typedef struct {
  *  out        caller destroys; NULL on failure
  *  errors     TG_ENOINPUT when the file is missing or unreadable, TG_ECONFIG for its content, TG_EINTERNAL */
 tg_status tg_config_read(const char *path, const char *const *overrides, int n_overrides, tg_config **out);
+
+/** The same for a config whose results are there already: its inputs may be gone. */
+tg_status tg_config_read_for_results(const char *path, const char *const *overrides, int n_overrides, tg_config **out);
+
+/** The same from a text that a run echoed, e.g. a result file's; `path` names it in messages. */
+tg_status tg_config_parse_for_results(const char *text, const char *path, const char *const *overrides, int n_overrides,
+                                      tg_config **out);
 
 /** Frees a config; safe on NULL, leaves NULL. */
 void tg_config_destroy(tg_config **config);

@@ -1,0 +1,261 @@
+#include "draw.h"
+
+#include "base/memory.h"
+#include "config/config.h"
+#include "figures/figures.h"
+#include "figures/model.h"
+#include "hdf5/h5.h"
+#include "results/results.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <sha2.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* ---- figures ---- */
+
+typedef struct {
+  const char *const *paths; /* result files */
+  int n_paths;
+  tg_config *config;
+  const char *directory;
+  char sha[SHA256_DIGEST_STRING_LENGTH]; /* of what decides the numbers */
+} drawing;
+
+static bool is_results(const char *path) { return access(path, R_OK) == 0 && H5Fis_hdf5(path) > 0; }
+
+static tg_status read_settings(drawing *d, const char *const *arguments, int n, const char *const *overrides,
+                               int n_overrides) {
+  int results = 0;
+  for (int a = 0; a < n; a++) {
+    TG_CHECK(access(arguments[a], R_OK) == 0, TG_ENOINPUT, "%s: %s", arguments[a], strerror(errno));
+    results += is_results(arguments[a]);
+  }
+  TG_CHECK(results == n || n == 1, TG_EUSAGE, "figures takes one config, or result files");
+  d->paths = arguments;
+  d->n_paths = n;
+  if (results == 0) {
+    TG_TRY(tg_config_read_for_results(arguments[0], overrides, n_overrides, &d->config));
+    d->paths = (const char *const *)&d->config->output;
+    return TG_OK;
+  }
+  char *text = NULL;
+  TG_TRY(tg_results_read_provenance(arguments[0], "config", &text));
+  const tg_status st = tg_config_parse_for_results(text, arguments[0], overrides, n_overrides, &d->config);
+  free(text);
+  return st;
+}
+
+/* The same for any number of ranks and wherever the file lies: the hash of what changes a value. */
+static tg_status hash_values(drawing *d) {
+  char *text = NULL;
+  TG_TRY(tg_results_read_provenance(d->paths[0], "config_values", &text));
+  SHA256Data((const uint8_t *)text, strlen(text), d->sha);
+  free(text);
+  return TG_OK;
+}
+
+static tg_status make_directory(const char *path) {
+  TG_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, TG_EIO, "%s: %s", path, strerror(errno));
+  return TG_OK;
+}
+
+enum { NO_MATPLOTLIB = 69 };
+
+/* Exit status of a Python with these arguments, NO_MATPLOTLIB when there is none. */
+static int run_python(const char *python, char **arguments) {
+  pid_t child;
+  int status = 0;
+  arguments[0] = (char *)python;
+  fflush(stdout);
+  if (posix_spawnp(&child, python, NULL, NULL, arguments, environ) != 0) return NO_MATPLOTLIB;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) return -1;
+  return !WIFEXITED(status) ? -1 : WEXITSTATUS(status) == 127 ? NO_MATPLOTLIB : WEXITSTATUS(status);
+}
+
+/* Pictures are drawn from the CSVs by Python. What they miss is said, not an error: the numbers are there. The system's
+ * Python may have matplotlib where another one comes first in the path. */
+static void draw_pictures(const drawing *d) {
+  char *const script =
+      (char *)(getenv("TOKENGEOM_PLOT") ? getenv("TOKENGEOM_PLOT") : TG_SOURCE_DIRECTORY "/jobs/plot_figures.py");
+  char *arguments[] = {NULL, script, (char *)d->directory, NULL, NULL, NULL};
+  int n = 3;
+  if (d->config->figures_png) arguments[n++] = (char *)"--png";
+  if (d->config->figures_pdf) arguments[n++] = (char *)"--pdf";
+  if (n == 3) return;
+  int status = run_python("python3", arguments);
+  if (status == NO_MATPLOTLIB) status = run_python("/usr/bin/python3", arguments);
+  if (status == NO_MATPLOTLIB)
+    fprintf(stderr,
+            "tokengeom: warning: no pictures were drawn; they need python3 with matplotlib (apt install "
+            "python3-matplotlib), then: python3 %s %s\n",
+            script, d->directory);
+  else if (status != 0)
+    fprintf(stderr, "tokengeom: warning: not all pictures were drawn: %s %s %s ended with status %d\n", arguments[0],
+            script, d->directory, status);
+}
+
+static tg_status write_figures(drawing *d) {
+  const tg_config *c = d->config;
+  int written = 0;
+  TG_TRY(hash_values(d));
+  TG_TRY(make_directory(d->directory));
+  const tg_figure_options options = {.directory = d->directory,
+                                     .sha = d->sha,
+                                     .shuffle_seed = c->shuffle_seed,
+                                     .example = c->example_prompt,
+                                     .scale = c->figure_scale,
+                                     .k = c->figure_k,
+                                     .angle_layer = c->figure_angle_layer,
+                                     .n_prompts = c->figure_prompts,
+                                     .prompt_ids = c->figure_prompt_ids,
+                                     .n_prompt_ids = c->n_figure_prompt_ids};
+  TG_TRY(tg_figures_write(d->paths, d->n_paths, &options, &written));
+  printf("figures: %d panels in %s\n", written, d->directory);
+  draw_pictures(d);
+  return TG_OK;
+}
+
+tg_status tg_command_figures(const char *const *arguments, int n_arguments, const char *const *overrides,
+                             int n_overrides, const char *directory) {
+  drawing d = {0};
+  tg_status st = read_settings(&d, arguments, n_arguments, overrides, n_overrides);
+  d.directory = directory ? directory : d.config ? d.config->figures_directory : NULL;
+  if (st == TG_OK) st = write_figures(&d);
+  tg_config_destroy(&d.config);
+  return st;
+}
+
+/* ---- report ---- */
+
+/* Statistics of one level, by layer. */
+typedef struct {
+  tg_array id, id_std, overlap, cosine, angle, r, low, high, p;
+} level_table;
+
+enum { N_COLUMNS = sizeof(level_table) / sizeof(tg_array) };
+
+static tg_status load_level(const tg_figure_model *m, int64_t s, level_table *out) {
+  const int64_t k = m->n_k > 1 ? 1 : 0;
+  const struct {
+    const char *path;
+    int n_axes;
+    int64_t last;
+  } parts[N_COLUMNS] = {{"statistics/intrinsic_dimension/gride/value/mean", 3, 0},
+                        {"statistics/intrinsic_dimension/gride/value/std", 3, 0},
+                        {"statistics/neighborhood_overlap/value/mean", 3, k},
+                        {"statistics/cosine_similarity/mean/mean", 2, TG_ALL},
+                        {"statistics/neighbor_angle/mean/mean", 2, TG_ALL},
+                        {"correlations/id_loss/pearson", 3, 0},
+                        {"correlations/id_loss/pearson_low", 3, 0},
+                        {"correlations/id_loss/pearson_high", 3, 0},
+                        {"correlations/id_loss/pearson_p", 3, 0}};
+  tg_array *arrays = (tg_array *)out;
+  *out = (level_table){0};
+  for (int a = 0; a < N_COLUMNS; a++)
+    TG_TRY(tg_figure_part(m, parts[a].path, parts[a].n_axes, (const int64_t[]){s, TG_ALL, parts[a].last}, &arrays[a]));
+  return TG_OK;
+}
+
+static void free_level(level_table *t) {
+  for (int a = 0; a < N_COLUMNS; a++) tg_array_free(&((tg_array *)t)[a]);
+}
+
+static double at(const tg_array *a, int64_t l) { return l < a->count ? a->values[l] : NAN; }
+
+static void print_number(const char *format, const char *dash, double value) {
+  if (isfinite(value))
+    printf(format, value);
+  else
+    fputs(dash, stdout);
+}
+
+/* The place from layer 1 on where an array is largest (sign 1), smallest (-1) or largest in size (0); -1: nowhere finite. */
+static int64_t extreme(const tg_array *a, int sign) {
+  int64_t best = -1;
+  for (int64_t l = 1; l < a->count; l++) {
+    const double x = sign == 0 ? fabs(a->values[l]) : sign * a->values[l];
+    if (isfinite(x) && (best < 0 || x > (sign == 0 ? fabs(a->values[best]) : sign * a->values[best]))) best = l;
+  }
+  return best;
+}
+
+static void print_extremes(const tg_figure_model *m, const level_table *t) {
+  const int64_t peak = extreme(&t->id, 1), dip = extreme(&t->overlap, -1), r = extreme(&t->r, 0);
+  if (peak >= 0) printf("ID peaks at layer %" PRId64 " (%.2f)\n", peak, t->id.values[peak]);
+  if (dip >= 0)
+    printf("overlap is lowest from layer %" PRId64 " to %" PRId64 " (%.3f)\n", m->pairs[dip], m->pairs[dip] + 1,
+           t->overlap.values[dip]);
+  if (r >= 0) {
+    printf("strongest correlation of ln ID with the loss: r = %.3f at layer %" PRId64 ", 95 %% in ", t->r.values[r], r);
+    print_number("[%.3f, ", "[-, ", at(&t->low, r));
+    print_number("%.3f], ", "-], ", at(&t->high, r));
+    print_number("p = %.2g\n", "p = -\n", at(&t->p, r));
+  }
+}
+
+static tg_status print_level(const tg_figure_model *m, int64_t s) {
+  level_table t;
+  const tg_status st = load_level(m, s, &t);
+  if (st == TG_OK) {
+    printf("\nS = %" PRId64 "\n%6s %9s %8s %9s %9s %9s %8s %17s %9s\n", m->levels[s], "layer", "ID", "+-", "overlap",
+           "cosine", "angle", "r", "95 %", "p");
+    for (int64_t l = 0; l < m->n_layers; l++) {
+      printf("%6" PRId64, l);
+      print_number(" %9.3f", "         -", at(&t.id, l));
+      print_number(" %8.3f", "        -", at(&t.id_std, l));
+      print_number(" %9.4f", "         -", at(&t.overlap, l));
+      print_number(" %9.4f", "         -", at(&t.cosine, l));
+      print_number(" %9.3f", "         -", at(&t.angle, l));
+      print_number(" %8.3f", "        -", at(&t.r, l));
+      print_number("  [%6.3f,", "  [     -,", at(&t.low, l));
+      print_number(" %6.3f]", "      -]", at(&t.high, l));
+      print_number(" %9.2g\n", "         -\n", at(&t.p, l));
+    }
+    print_extremes(m, &t);
+  }
+  free_level(&t);
+  return st;
+}
+
+typedef struct {
+  const char *path;
+  hid_t file;
+} reporting;
+
+static tg_status print_model(hid_t group, const char *name, void *context) {
+  const reporting *r = context;
+  tg_figure_model m;
+  (void)group;
+  tg_status st = tg_figure_model_open(r->path, r->file, name, 0, &m);
+  if (st == TG_OK && m.n_scales == 0) st = tg_fail(TG_EDATA, TG_HERE, "%s: model %s has no scales", r->path, name);
+  if (st == TG_OK)
+    printf("%s: %" PRId64 " prompts; ID at scale %" PRId64 " and overlap at k = %" PRId64 " (l with l + 1), means over "
+           "prompts; r of ln ID and loss\n",
+           name, m.n_prompts, m.scales[0], m.n_k > 1 ? m.k[1] : (int64_t)1);
+  if (st == TG_OK) st = print_level(&m, m.low);
+  if (st == TG_OK && m.high != m.low) st = print_level(&m, m.high);
+  if (st == TG_OK) printf("\n");
+  tg_figure_model_close(&m);
+  return st;
+}
+
+tg_status tg_command_report(const char *path) {
+  char *version = NULL;
+  reporting r = {path, -1};
+  TG_TRY(tg_results_read_provenance(path, "version", &version)); /* is it a result file at all */
+  free(version);
+  TG_TRY(tg_h5_open_input(path, &r.file));
+  const tg_status st = tg_results_each_model(r.file, print_model, &r);
+  H5Fclose(r.file);
+  return st;
+}

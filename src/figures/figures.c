@@ -1,0 +1,94 @@
+#include "figures/figures.h"
+
+#include "base/memory.h"
+#include "figures/set.h"
+#include "hdf5/h5.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what all figures share ---- */
+
+tg_status tg_figure_end(tg_figure_set *set, tg_panel **panel, const char *why) {
+  char name[64];
+  bool written;
+  tg_panel_name(*panel, name, sizeof name);
+  TG_TRY(tg_panel_end(panel, set->options->directory, set->options->sha, &written));
+  if (!written) fprintf(stderr, "%s is left out: %s\n", name, why);
+  set->written += written;
+  return TG_OK;
+}
+
+void tg_figure_say_models(const tg_figure_set *set, tg_panel *panel, bool example) {
+  for (int a = 0; a < set->n_models; a++) {
+    const tg_figure_model *m = &set->models[a];
+    tg_panel_caption(panel, "%s%s, ", a > 0 ? "; " : "", m->name);
+    if (example)
+      tg_panel_caption(panel, "prompt %" PRId64, m->prompt_ids[m->example]);
+    else
+      tg_panel_caption(panel, "%" PRId64 " prompt%s", m->n_prompts, m->n_prompts == 1 ? "" : "s");
+    if (example && m->substituted)
+      tg_panel_caption(panel, " (the first one: there is no prompt %" PRId64 ")", set->options->example);
+  }
+  tg_panel_caption(panel, ".");
+}
+
+/* ---- the models ---- */
+
+typedef struct {
+  tg_figure_set *set;
+  const char *path;
+  hid_t file;
+} opening;
+
+static tg_status add_model(hid_t group, const char *name, void *context) {
+  opening *o = context;
+  tg_figure_set *set = o->set;
+  (void)group;
+  for (int a = 0; a < set->n_models; a++)
+    TG_CHECK(strcmp(set->models[a].name, name) != 0, TG_EDATA, "%s: model %s is in %s too", o->path, name,
+             set->models[a].path);
+  tg_figure_model *more = realloc(set->models, (size_t)(set->n_models + 1) * sizeof *more);
+  TG_CHECK(more, TG_EINTERNAL, "no memory for %d models", set->n_models + 1);
+  set->models = more;
+  return tg_figure_model_open(o->path, o->file, name, set->options->example, &set->models[set->n_models++]);
+}
+
+static tg_status open_results(const char *path, hid_t *file) {
+  TG_TRY(tg_h5_open_input(path, file));
+  char *format = tg_h5_string_attribute(*file, "format");
+  const bool right = format && strcmp(format, "tokengeom-results") == 0;
+  free(format);
+  TG_CHECK(right, TG_EDATA, "%s: no tokengeom result file", path);
+  return TG_OK;
+}
+
+static tg_status open_all(tg_figure_set *set, const char *const *paths, int n_paths, hid_t *files) {
+  for (int a = 0; a < n_paths; a++) {
+    TG_TRY(open_results(paths[a], &files[a]));
+    opening o = {set, paths[a], files[a]};
+    TG_TRY(tg_results_each_model(files[a], add_model, &o));
+  }
+  TG_CHECK(set->n_models > 0, TG_EDATA, "%s: no models", paths[0]);
+  return TG_OK;
+}
+
+tg_status tg_figures_write(const char *const *paths, int n_paths, const tg_figure_options *options, int *written) {
+  tg_figure_set set = {.options = options};
+  hid_t *files = NULL;
+  TG_TRY(TG_ALLOC(n_paths, &files));
+  for (int a = 0; a < n_paths; a++) files[a] = -1;
+  tg_status st = open_all(&set, paths, n_paths, files);
+  if (st == TG_OK) st = tg_figures_shuffle(&set);
+  if (st == TG_OK) st = tg_figures_curves(&set);
+  if (st == TG_OK) st = tg_figures_normalized(&set);
+  if (st == TG_OK) st = tg_figures_angles(&set);
+  if (st == TG_OK) st = tg_figures_correlations(&set);
+  *written = set.written;
+  for (int m = 0; m < set.n_models; m++) tg_figure_model_close(&set.models[m]);
+  for (int a = 0; a < n_paths; a++)
+    if (files[a] >= 0) H5Fclose(files[a]);
+  free(set.models);
+  free(files);
+  return st;
+}
