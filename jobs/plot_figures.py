@@ -703,16 +703,22 @@ def number_of(name):
     return "Table 1" if name == "table1" else f"Figure {int(name[3:])}"
 
 
-def write_figure(name, title, panels, pictures, formats):
+def shown_width(path):
+    """Pixels of a page for a PNG, so that letters are equally large in all pictures. Its width stands in bytes 16..19."""
+    return round(0.65 * int.from_bytes(path.read_bytes()[16:20], "big"))
+
+
+def write_figure(directory, name, title, panels, pictures, formats):
     """One figure as HTML."""
     escape, parts = html.escape, []
     for picture, model in pictures:
         alt = f"{number_of(name)}: {title}{', ' + model if model else ''}"
         if "png" in formats:
-            parts.append(f'<img src="{escape(picture)}.png" alt="{escape(alt)}" loading="lazy">')
+            width = shown_width(directory / f"{picture}.png")
+            parts.append(f'<img src="{escape(picture)}.png" alt="{escape(alt)}" style="width: min(100%, {width}px)">')
     captions = []
     for side, panel in panels.items():
-        where = f"<b>{escape(side.capitalize() if len(side) > 1 else f'({side})')}.</b> " if side and len(panels) > 1 else ""
+        where = f"<b>{side.capitalize() + '.' if len(side) > 1 else f'({side})'}</b> " if side and len(panels) > 1 else ""
         captions.append(where + escape(panel.say("caption")))
     parts.append("<figcaption>" + "<br>\n".join(captions) + "</figcaption>")
     files = [panel.path.name for panel in panels.values()]
@@ -726,7 +732,8 @@ def write_index(directory, found, pictures, formats):
     shown = [(name, title) for name, title, *_ in FIGURES if name in pictures]
     page = PAGE.format(models=html.escape(", ".join(all_models(found)) or "No model"),
                        contents=" ".join(f'<a href="#{name}">{number_of(name)}</a>' for name, _ in shown),
-                       figures="\n".join(write_figure(name, title, found[name], pictures[name], formats) for name, title in shown))
+                       figures="\n".join(write_figure(directory, name, title, found[name], pictures[name], formats)
+                                         for name, title in shown))
     (directory / "index.html").write_text(page, encoding="utf-8")
 
 
