@@ -384,13 +384,21 @@ static int by_distance(const void *a, const void *b) {
   return (x->j > y->j) - (x->j < y->j);
 }
 
+/* Whether a run is of one vector, repeated: then its order is that of the tokens, as it stands. */
+static int is_one_vector(const tg_cloud *c, const decided *e, int count) {
+  for (int b = 1; b < count; b++)
+    if (memcmp(c->x + (ptrdiff_t)e[b].j * c->ld, c->x + (ptrdiff_t)e[0].j * c->ld, (size_t)c->d * sizeof *c->x) != 0)
+      return 0;
+  return 1;
+}
+
 /* Runs of values nearer to each other than 4 d eps are put in order by double-double, unless the sums are exact. */
 static void settle_near_ties(const search *w, int32_t i, decided *e, int count) {
   tg_neighbors_scratch *s = w->s;
   const double limit = 4.0 * w->gram->d * DBL_EPSILON;
   for (int a = 0, end; a < count; a = end) {
     for (end = a + 1; end < count && e[end].hi - e[end - 1].hi <= limit * e[end].hi; end++) {}
-    if (end - a == 1 || e[end - 1].hi == 0.0) continue;
+    if (end - a == 1 || e[end - 1].hi == 0.0 || (w->c && is_one_vector(w->c, e + a, end - a))) continue;
     if (s->exact_sums < 0) s->exact_sums = w->c ? sums_are_exact(w->c) : 0;
     if (s->exact_sums) continue;
     s->counts.double2_pairs += end - a;

@@ -109,12 +109,13 @@ static void answer(tg_engine *e, tg_status status) {
 /* Hands a layer over when it is wanted. False: the pass is to end. */
 static bool deliver(tg_engine *e, int l, const struct ggml_tensor *t) {
   pthread_mutex_lock(&e->mutex);
-  const bool going_on = wait_for_request(e, l);
+  bool going_on = wait_for_request(e, l);
+  if (going_on) e->next_layer = l + 1;
   if (going_on && e->wanted == l) {
     copy_layer(t, e->x);
     answer(e, TG_OK);
+    if (!e->options.ahead && l < e->options.layers - 1) going_on = wait_for_request(e, l + 1);
   }
-  if (going_on) e->next_layer = l + 1;
   pthread_mutex_unlock(&e->mutex);
   return going_on;
 }

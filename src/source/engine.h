@@ -18,6 +18,7 @@ typedef struct {
   int tokens, threads, gpu_layers; /* tokens of the longest prompt */
   int layers, width;               /* clouds, L + 1; coordinates */
   int64_t vocabulary;
+  bool ahead; /* go on to the next layer while one is in use; else wait until it is asked for */
 } tg_engine_options;
 
 /** Loads the model, its weights mapped and so shared by all ranks of a node, and looks the layers up in its graph.

@@ -52,6 +52,9 @@ static void destroy(void *opaque) {
   free(s);
 }
 
+/* With one thread the pass and the measuring would share a core. */
+static bool may_overlap(const state *s) { return s->config->threads > 1 || s->config->gpu_layers > 0; }
+
 /* ---- prompts ---- */
 
 /* The vocabulary alone, to tokenize with. */
@@ -319,13 +322,14 @@ static tg_status try_tiles(state *s) {
 
 static tg_status prepare(void *opaque, int ranks_on_node) {
   state *s = opaque;
-  const tg_engine_options options = {s->config->model_file,
-                                     s->config->tokens,
-                                     s->config->threads,
-                                     s->config->gpu_layers,
-                                     s->n_layers,
-                                     s->width,
-                                     tg_model_file_describe(s->file)->vocabulary};
+  const tg_engine_options options = {.model = s->config->model_file,
+                                     .tokens = s->config->tokens,
+                                     .threads = s->config->threads,
+                                     .gpu_layers = s->config->gpu_layers,
+                                     .layers = s->n_layers,
+                                     .width = s->width,
+                                     .vocabulary = tg_model_file_describe(s->file)->vocabulary,
+                                     .ahead = may_overlap(s)};
   TG_TRY(check_memory(s, ranks_on_node));
   TG_TRY(TG_ALLOC(options.tokens, &s->shuffled));
   TG_TRY(TG_ALLOC(options.tokens, &s->positions));
@@ -360,7 +364,7 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->vocabulary = m->vocabulary;
   info->metric_origin = s->config->model_file;
   info->read_ahead = info->forward = true;
-  info->overlap = s->config->threads > 1;
+  info->overlap = may_overlap(s);
   info->shared_bytes = (size_t)m->bytes;
   info->cache_bytes = (size_t)engine_bytes(m, s->config->tokens);
   TG_TRY(TG_ALLOC(n, &info->prompt_ids));
