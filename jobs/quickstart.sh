@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # From a fresh clone to the geometry of a real model reading real texts: installs what is missing, builds libllama and
-# tokengeom, and runs config/smollm2.yaml on all cores (about 10 minutes on 2). Where the model cannot be had, it measures
+# tokengeom, runs config/smollm2.yaml on all cores, and draws the figures (about 10 minutes on 2 cores). Where the model cannot be had, it measures
 # activations that come with the project instead.
 set -u
 . "$(dirname "$0")/setup.sh"
 
-setup_packages $build_packages $llama_packages || exit 1
+setup_packages $build_packages $llama_packages python3-matplotlib || exit 1
 if setup_llama && jobs/make_prompts.py models/prompts.jsonl; then
   study=smollm2
 else
@@ -19,3 +19,6 @@ run_mpi "$(nproc)" build/tokengeom run "config/$study.yaml" --force || exit $?
 
 step "build/tokengeom info results-$study.h5"
 build/tokengeom info "results-$study.h5"
+
+step "build/tokengeom figures config/$study.yaml"
+build/tokengeom figures "config/$study.yaml"
