@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to the geometry of a real model reading real texts: installs what is missing, builds libllama and
-# tokengeom, runs config/smollm2.yaml on all cores, and draws the figures (about 10 minutes on 2 cores). Where the model cannot be had, it measures
+# tokengeom, runs config/smollm2.yaml on all cores, and draws the figures (about 8 minutes on 2 cores). Where the model cannot be had, it measures
 # activations that come with the project instead.
 set -u
 . "$(dirname "$0")/setup.sh"

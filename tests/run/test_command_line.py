@@ -11,7 +11,7 @@ import support
 from support import CONFIG, IO, NO_INPUT, OK, USAGE, clouds, files, synthetic, write_states
 
 COMMANDS = ("run", "validate", "info", "export")
-LATER = ("figures", "report", "verify")
+LATER = ("verify",)
 
 
 def keys_of(name):
