@@ -45,6 +45,8 @@ static tg_status read_settings(drawing *d, const char *const *arguments, int n, 
   if (results == 0) {
     TG_TRY(tg_config_read_for_results(arguments[0], overrides, n_overrides, &d->config));
     d->paths = (const char *const *)&d->config->output;
+    TG_CHECK(access(d->config->output, R_OK) == 0, TG_ENOINPUT, "%s: %s; make it first: tokengeom run %s",
+             d->config->output, strerror(errno), arguments[0]);
     return TG_OK;
   }
   char *text = NULL;
@@ -250,12 +252,16 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
 }
 
 tg_status tg_command_report(const char *path) {
-  char *version = NULL;
   reporting r = {path, -1};
-  TG_TRY(tg_results_read_provenance(path, "version", &version)); /* is it a result file at all */
-  free(version);
-  TG_TRY(tg_h5_open_input(path, &r.file));
-  const tg_status st = tg_results_each_model(r.file, print_model, &r);
+  tg_array complete;
+  TG_TRY(tg_results_open_input(path, &r.file));
+  tg_status st = tg_array_load(r.file, "complete", &complete);
+  if (st == TG_OK && complete.values[0] != 1.0)
+    printf("%s is not complete (tokengeom info says what is missing): numbers are of a part of the prompts, or not "
+           "there yet\n\n",
+           path);
+  if (st == TG_OK) st = tg_results_each_model(r.file, print_model, &r);
+  tg_array_free(&complete);
   H5Fclose(r.file);
   return st;
 }

@@ -36,8 +36,8 @@ tg_status tg_prepare_sources(MPI_Comm comm, tg_study *study) {
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
     if (rank == 0 && info->n_left_out > 0)
-      fprintf(stderr, "%s: %" PRId64 " prompts have too few tokens and are left out, %" PRId64 " are used\n",
-              info->model, info->n_left_out, info->n_prompts);
+      fprintf(stderr, "%s: %" PRId64 " of %" PRId64 " prompts left out, with too few tokens\n", info->model,
+              info->n_left_out, info->n_left_out + info->n_prompts);
     if (rank == 0 && info->forward) warn_of_threads(study->config->models[m].source.threads, ranks);
     TG_TRY(tg_comm_agree(comm, tg_source_prepare(study->sources[m], ranks)));
   }

@@ -135,8 +135,8 @@ static tg_worker_report sum_reports(const tg_worker_report *all, int ranks) {
 
 static void print_stages(const tg_worker_report *sum, int ranks, double wall_seconds) {
   const double clouds = fmax(sum->clouds, 1.0);
-  fprintf(stderr, "stages, ms a cloud:  reading %.3f  converting %.3f", 1e3 * sum->reading / clouds,
-          1e3 * sum->converting / clouds);
+  fprintf(stderr, "stages, ms a cloud:  %s %.3f  converting %.3f", sum->forward > 0.0 ? "forward pass" : "reading",
+          1e3 * sum->reading / clouds, 1e3 * sum->converting / clouds);
   for (int a = 0; a < TG_N_STAGES; a++) fprintf(stderr, "  %s %.3f", tg_stage_names[a], 1e3 * sum->stages[a] / clouds);
   fprintf(stderr, "  writing %.3f\n", 1e3 * sum->writing / clouds);
   double geometry = 0.0;
@@ -150,7 +150,10 @@ static void print_stages(const tg_worker_report *sum, int ranks, double wall_sec
       stderr,
       "%.0f clouds in %.1f s on %d ranks; busy %.1f %%; %s was the limit (%.0f %% of the busy time waited for input)\n",
       sum->clouds, wall_seconds, ranks, 100.0 * sum->busy / fmax(wall_seconds * ranks, 1e-9),
-      waiting > 0.5 ? "reading" : "computing", 100.0 * waiting);
+      waiting <= 0.5       ? "computing"
+      : sum->forward > 0.0 ? "the forward pass"
+                           : "reading",
+      100.0 * waiting);
   fprintf(stderr, "float64 decided %.1f pairs a cloud; read %.2f GB\n", sum->float64_pairs / clouds,
           sum->bytes_read / 1e9);
 }

@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "figures/set.h"
-#include "hdf5/h5.h"
+#include "results/results.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,18 +54,19 @@ static tg_status add_model(hid_t group, const char *name, void *context) {
   return tg_figure_model_open(o->path, o->file, name, set->options->example, &set->models[set->n_models++]);
 }
 
-static tg_status open_results(const char *path, hid_t *file) {
-  TG_TRY(tg_h5_open_input(path, file));
-  char *format = tg_h5_string_attribute(*file, "format");
-  const bool right = format && strcmp(format, "tokengeom-results") == 0;
-  free(format);
-  TG_CHECK(right, TG_EDATA, "%s: no tokengeom result file", path);
-  return TG_OK;
+/* Numbers over part of the prompts look like numbers over all. */
+static void warn_of_incomplete(const char *path, hid_t file) {
+  tg_array complete;
+  if (tg_array_load(file, "complete", &complete) != TG_OK) return;
+  if (complete.values[0] != 1.0)
+    fprintf(stderr, "tokengeom: warning: %s is not complete (tokengeom info says what is missing)\n", path);
+  tg_array_free(&complete);
 }
 
 static tg_status open_all(tg_figure_set *set, const char *const *paths, int n_paths, hid_t *files) {
   for (int a = 0; a < n_paths; a++) {
-    TG_TRY(open_results(paths[a], &files[a]));
+    TG_TRY(tg_results_open_input(paths[a], &files[a]));
+    warn_of_incomplete(paths[a], files[a]);
     opening o = {set, paths[a], files[a]};
     TG_TRY(tg_results_each_model(files[a], add_model, &o));
   }

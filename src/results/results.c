@@ -25,26 +25,38 @@ struct tg_results {
 
 /* ---- reading what another run left ---- */
 
+static tg_status check_format(const char *path, hid_t file) {
+  char *format = tg_h5_string_attribute(file, "format");
+  const bool states = format && strcmp(format, "tokengeom-hidden-states") == 0,
+             right = format && strcmp(format, "tokengeom-results") == 0;
+  free(format);
+  TG_CHECK(!states, TG_EDATA, "%s: holds hidden states, no results; measure them first (source kind hdf5)", path);
+  TG_CHECK(right, TG_EDATA, "%s: no tokengeom result file", path);
+  const long version = tg_h5_integer_attribute(file, "format_version", -1);
+  TG_CHECK(version == 1, TG_EDATA, "%s: format_version is %ld, expected 1", path, version);
+  return TG_OK;
+}
+
+tg_status tg_results_open_input(const char *path, hid_t *file) {
+  TG_TRY(tg_h5_open_input(path, file));
+  const tg_status st = check_format(path, *file);
+  if (st != TG_OK) {
+    H5Fclose(*file);
+    *file = -1;
+  }
+  return st;
+}
+
 tg_status tg_results_read_provenance(const char *path, const char *name, char **text) {
   hid_t file;
   *text = NULL;
-  TG_TRY(tg_h5_open_input(path, &file));
-  char *format = tg_h5_string_attribute(file, "format");
-  const long version = tg_h5_integer_attribute(file, "format_version", -1);
-  tg_status st = TG_OK;
-  if (!format || strcmp(format, "tokengeom-results") != 0)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: no tokengeom result file", path);
-  else if (version != 1)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: format_version is %ld, expected 1", path, version);
-  if (st == TG_OK) {
-    const hid_t group = H5Gopen2(file, "/provenance", H5P_DEFAULT);
-    *text = group >= 0 ? tg_h5_string_dataset(group, name) : NULL;
-    if (group >= 0) H5Gclose(group);
-    if (!*text) st = tg_fail(TG_EDATA, TG_HERE, "%s: no /provenance/%s", path, name);
-  }
-  free(format);
+  TG_TRY(tg_results_open_input(path, &file));
+  const hid_t group = H5Gopen2(file, "/provenance", H5P_DEFAULT);
+  *text = group >= 0 ? tg_h5_string_dataset(group, name) : NULL;
+  if (group >= 0) H5Gclose(group);
   H5Fclose(file);
-  return st;
+  TG_CHECK(*text, TG_EDATA, "%s: no /provenance/%s", path, name);
+  return TG_OK;
 }
 
 /* ---- opening and closing ---- */

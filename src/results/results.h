@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "geometry/row.h"
 #include "results/fields.h"
+#include <hdf5.h>
 #include <mpi.h>
 #include <stdint.h>
 
@@ -50,6 +51,9 @@ double tg_results_bytes(const tg_results_layout *layout);
 /** Local, one rank. Creates the file by way of FILE.part; an existing FILE is replaced in one step.
  *  errors  TG_EIO; then no .part is left and an existing FILE is as before */
 tg_status tg_results_create(const char *path, const tg_results_layout *layout);
+
+/** Local. Opens a result file of a known version for reading. errors TG_ENOINPUT, TG_EDATA. Caller closes with H5Fclose. */
+tg_status tg_results_open_input(const char *path, hid_t *file);
 
 /** Local. The text `name` of /provenance of an existing result file, caller frees.
  *  errors  TG_ENOINPUT, TG_EDATA when it is no result file of a known version */

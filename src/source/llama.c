@@ -142,8 +142,10 @@ static tg_status read_prompts(state *s, int64_t blocks, tg_source_info *info) {
   if (st == TG_OK) st = tokenize_all(s, &prompts);
   if (st == TG_OK) st = take_prompts(s, &prompts, blocks, &longest);
   if (st == TG_OK && s->n_prompts == 0)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: no prompt has %d tokens; the longest of %" PRId64 " has %d", c->files[0],
-                 c->tokens, prompts.n, longest);
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: no prompt has %d tokens, the longest of %" PRId64 " has %d; %s", c->files[0],
+                 c->keep_short ? (int)blocks : c->tokens, prompts.n, longest,
+                 c->keep_short ? "one block of the largest level needs that many"
+                               : "take fewer tokens, or short_prompts: keep");
   info->n_left_out = prompts.n - s->n_prompts;
   tg_prompts_free(&prompts);
   return st;
