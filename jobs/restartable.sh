@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# Sourced by node.sbatch, multinode.sbatch, analyse_after.sbatch, extract_array.sbatch and workstation.sh: programs that
+# stop cleanly on SIGUSR1 or SIGTERM and go on when they are started again.
+#   study_setup CONFIG [OPTION...]  sets program, config, options, output; refuses what cannot be restarted
+#   study_run LAUNCHER...           runs the study under LAUNCHER, from where it was left; returns when it is complete,
+#                                   otherwise requeues the job or ends with the reason
+#   restartable COMMAND...          runs COMMAND; sets rc (its exit status) and why ('', limit or ended)
+#   requeue                         puts the job back into the queue and does not return
+# Environment: TOKENGEOM (the program; default build/tokengeom of this project).
+
+say() { echo "$(date '+%F %T') ${SLURM_JOB_ID:+job $SLURM_JOB_ID: }$*"; }
+
+study_setup() {
+  local option before='' there
+  [ $# -gt 0 ] || { echo "which config? CONFIG [tokengeom options]" >&2; exit 64; }
+  program=${TOKENGEOM:-$TOKENGEOM_DIR/build/tokengeom} config=$1
+  shift
+  options=("$@")
+  [ -x "$program" ] || { echo "$program is no program: build it (README.md) or set TOKENGEOM" >&2; exit 66; }
+  local sets=()
+  for option in "$@"; do
+    case $option in
+      --force) echo "--force would throw away what was done at every restart: remove the old results instead" >&2; exit 64 ;;
+      --set=*) sets+=("$option") ;;
+      *) [ "$before" != --set ] || sets+=(--set "$option") ;;
+    esac
+    before=$option
+  done
+  there=$("$program" validate "$config" "${sets[@]}") || exit $?
+  output=$(sed -n 's/^output: "\(.*\)"$/\1/p' <<<"$there")
+}
+
+# Clouds left to do, of all models; nothing before the results exist.
+study_left() { [ ! -e "$output" ] || "$program" info "$output" | awk '/ to do$/ { n += $(NF - 2) } END { print n + 0 }'; }
+study_complete() { [ -e "$output" ] && "$program" info "$output" | grep -q '^.*: tokengeom results.*, complete$'; }
+
+# Traps stay trivial, and there is none for CONT: bash loses signals that arrive while it runs another trap.
+restartable() {
+  local again
+  why='' pid=''
+  trap 'why=limit; [ -z "$pid" ] || kill -USR1 "$pid"' USR1
+  if [ -n "${SLURM_JOB_ID:-}" ]; then
+    trap 'why=ended' TERM # SLURM sends it to the ranks, too
+  else
+    trap 'why=limit; [ -z "$pid" ] || kill -USR1 "$pid"' TERM INT
+  fi
+  "$@" &
+  pid=$!
+  [ -z "$why" ] || kill -USR1 $pid
+  while :; do
+    wait $pid
+    rc=$?
+    kill -0 $pid 2>/dev/null || break
+  done
+  wait $pid 2>/dev/null # the status, where a signal was the last thing that `wait` saw
+  again=$?
+  [ $again = 127 ] || rc=$again
+  trap 'why=ended' USR1
+  # Killed before it could catch the warning: nothing is lost.
+  if [ "$why" = limit ] && { [ "$rc" = 138 ] || [ "$rc" = 137 ]; }; then rc=0; fi
+  # After the time limit SLURM sends TERM, as scancel does; the job's reason tells them apart.
+  if [ "$why" = ended ] && [ -n "${SLURM_JOB_ID:-}" ] && scontrol show job "$SLURM_JOB_ID" | grep -q 'Reason=TimeLimit'; then
+    why=limit
+  fi
+}
+
+requeue() {
+  trap '' TERM
+  exec scontrol requeue "$SLURM_JOB_ID"
+}
+
+study_run() {
+  local before left
+  before=$(study_left)
+  if [ -z "$before" ]; then
+    say "start: $output, $*"
+  else
+    say "resume: $output, $before clouds are left, restart ${SLURM_RESTART_COUNT:-0}, $*"
+  fi
+  restartable "$@" "$program" run "$config" "${options[@]}" --resume --stop-status 0
+  left=$(study_left)
+  if [ "$rc" != 0 ] && [ "$why" != ended ]; then
+    say "failed: exit status $rc, ${left:-all} clouds are left"
+    exit "$rc"
+  elif study_complete; then
+    say "complete: $output"
+    return 0
+  elif [ -z "${SLURM_JOB_ID:-}" ]; then
+    say "stop: ${left:-all} clouds are left; the same command goes on"
+  elif [ "$why" = ended ]; then
+    say "stop: ended from outside, ${left:-all} clouds are left; submitted again, the job goes on"
+  elif [ "$left" = "$before" ] && [ "${SLURM_RESTART_COUNT:-0}" -ge 3 ]; then
+    say "stop: no cloud was finished, not requeued; does the job need more --time?"
+  else
+    say "stop: ${left:-all} clouds are left; requeue"
+    requeue
+  fi
+  exit 75
+}
+
+# Cores of this node that the job may use, without hyperthreads.
+cores() {
+  local physical mine
+  physical=$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l)
+  mine=${SLURM_CPUS_ON_NODE:-$(nproc)}
+  echo $((physical > 0 && physical < mine ? physical : mine))
+}
