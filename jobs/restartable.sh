@@ -8,6 +8,30 @@
 #   requeue                         puts the job back into the queue and does not return
 # Environment: TOKENGEOM (the program; default build/tokengeom of this project).
 
+# From the first line on, because a warning may come at any time. Traps stay trivial, and there is none for CONT: bash loses
+# signals that arrive while it runs another trap.
+why='' pid='' up=''
+trap 'why=limit; tell &' USR1
+if [ -n "${SLURM_JOB_ID:-}" ]; then
+  trap 'why=ended' TERM # SLURM sends it to the ranks, too
+else
+  trap 'why=limit; tell &' TERM INT
+fi
+
+# Passes the warning on, once the file $up says that the program catches it: Open MPI does not survive signals while it starts.
+tell() {
+  while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do
+    if [ -z "$up" ] || [ -e "$up" ]; then
+      kill -USR1 "$pid"
+      return
+    fi
+    sleep 0.2
+  done
+}
+
+# After scancel the ranks have this many seconds to save, and mpirun takes twice as many to end: less than SLURM's KillWait (30).
+export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-10}
+
 say() { echo "$(date '+%F %T') ${SLURM_JOB_ID:+job $SLURM_JOB_ID: }$*"; }
 
 study_setup() {
@@ -34,34 +58,25 @@ study_setup() {
 study_left() { [ ! -e "$output" ] || "$program" info "$output" | awk '/ to do$/ { n += $(NF - 2) } END { print n + 0 }'; }
 study_complete() { [ -e "$output" ] && "$program" info "$output" | grep -q '^.*: tokengeom results.*, complete$'; }
 
-# Traps stay trivial, and there is none for CONT: bash loses signals that arrive while it runs another trap.
 restartable() {
   local again
-  why='' pid=''
-  trap 'why=limit; [ -z "$pid" ] || kill -USR1 "$pid"' USR1
-  if [ -n "${SLURM_JOB_ID:-}" ]; then
-    trap 'why=ended' TERM # SLURM sends it to the ranks, too
-  else
-    trap 'why=limit; [ -z "$pid" ] || kill -USR1 "$pid"' TERM INT
+  rc=0
+  if [ -z "$why" ]; then
+    "$@" &
+    pid=$!
+    [ -z "$why" ] || tell &
+    while :; do
+      wait "$pid"
+      rc=$?
+      kill -0 "$pid" 2>/dev/null || break
+    done
+    wait "$pid" 2>/dev/null # the status, where a signal was the last thing that `wait` saw
+    again=$?
+    [ "$again" = 127 ] || rc=$again
+    pid=''
   fi
-  "$@" &
-  pid=$!
-  [ -z "$why" ] || kill -USR1 $pid
-  while :; do
-    wait $pid
-    rc=$?
-    kill -0 $pid 2>/dev/null || break
-  done
-  wait $pid 2>/dev/null # the status, where a signal was the last thing that `wait` saw
-  again=$?
-  [ $again = 127 ] || rc=$again
-  trap 'why=ended' USR1
-  # Killed before it could catch the warning: nothing is lost.
-  if [ "$why" = limit ] && { [ "$rc" = 138 ] || [ "$rc" = 137 ]; }; then rc=0; fi
   # After the time limit SLURM sends TERM, as scancel does; the job's reason tells them apart.
-  if [ "$why" = ended ] && [ -n "${SLURM_JOB_ID:-}" ] && scontrol show job "$SLURM_JOB_ID" | grep -q 'Reason=TimeLimit'; then
-    why=limit
-  fi
+  if [ "$why" = ended ] && scontrol show job "$SLURM_JOB_ID" | grep -q 'Reason=TimeLimit'; then why=limit; fi
 }
 
 requeue() {
@@ -72,6 +87,7 @@ requeue() {
 study_run() {
   local before left
   before=$(study_left)
+  up=$output.lock
   if [ -z "$before" ]; then
     say "start: $output, $*"
   else
@@ -79,20 +95,20 @@ study_run() {
   fi
   restartable "$@" "$program" run "$config" "${options[@]}" --resume --stop-status 0
   left=$(study_left)
-  if [ "$rc" != 0 ] && [ "$why" != ended ]; then
+  if [ "$rc" != 0 ] && [ -z "$why" ]; then
     say "failed: exit status $rc, ${left:-all} clouds are left"
     exit "$rc"
   elif study_complete; then
     say "complete: $output"
     return 0
   elif [ -z "${SLURM_JOB_ID:-}" ]; then
-    say "stop: ${left:-all} clouds are left; the same command goes on"
+    say "stop: status $rc, ${left:-all} clouds are left; the same command goes on"
   elif [ "$why" = ended ]; then
-    say "stop: ended from outside, ${left:-all} clouds are left; submitted again, the job goes on"
+    say "stop: ended from outside, status $rc, ${left:-all} clouds are left; submitted again, the job goes on"
   elif [ "$left" = "$before" ] && [ "${SLURM_RESTART_COUNT:-0}" -ge 3 ]; then
     say "stop: no cloud was finished, not requeued; does the job need more --time?"
   else
-    say "stop: ${left:-all} clouds are left; requeue"
+    say "stop: status $rc, ${left:-all} clouds are left; requeue" # a failure would come again, without a warning
     requeue
   fi
   exit 75

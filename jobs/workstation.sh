@@ -4,11 +4,11 @@
 # command goes on. Environment: RANKS (default: the cores), TOKENGEOM.
 set -u
 TOKENGEOM_DIR=$(cd "$(dirname "$0")/.." && pwd)
-. "$TOKENGEOM_DIR/jobs/restartable.sh"
 unset SLURM_JOB_ID
+. "$TOKENGEOM_DIR/jobs/restartable.sh"
 if [ "$(id -u)" = 0 ]; then # containers
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 study_setup "$@"
 # A session of its own: Ctrl-C reaches this script alone, and the script passes on SIGUSR1.
-study_run setsid mpirun --oversubscribe --mca odls_base_sigkill_timeout 10 -n "${RANKS:-$(cores)}"
+study_run setsid mpirun --oversubscribe -n "${RANKS:-$(cores)}"

@@ -97,6 +97,7 @@ OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 OMPI_MCA_hwloc_base_binding_policy=none
 OMPI_MCA_mpi_yield_when_idle=1
 OMPI_MCA_shmem=posix
+OMPI_MCA_odls_base_sigkill_timeout=4
 OMPI_MCA_btl_tcp_if_include=lo
 OMPI_MCA_btl_vader_single_copy_mechanism=none
 ENV
