@@ -200,10 +200,10 @@ class OneNode(Case):
     @LONG
     def test_real_time_limits(self):
         """--time of one minute: the real warning, and the real end of a job that was not warned. SLURM looks every 30 s."""
-        source = {**SLOW, "shuffles": 64, "slow_seconds": 5.0, "prompts": 12}
+        source = {**SLOW, "shuffles": 64, "slow_seconds": 2.5, "prompts": 12}
         for name, signal_at in (("warned", "B:USR1@20"), ("unwarned", "B:USR1@0")):
             config = self.config(synthetic(**source), output=str(self.path(name + ".h5")), name=name + ".yaml")
-            job = self.submit("node.sbatch", config, options=("--time=1", f"--signal={signal_at}"), RANKS="4")
+            job = self.submit("node.sbatch", config, options=("--time=1", f"--signal={signal_at}"), RANKS="2")
             log = self.wait_for_end(job, seconds=400)
             self.assertRegex(log, "(?s): start: .*clouds are left; requeue.*: resume: .*: complete: ")
             self.assert_undisturbed(source, name + ".h5")
