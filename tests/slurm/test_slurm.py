@@ -148,8 +148,7 @@ class OneNode(Case):
         log = self.wait_for_end(job)
         self.assertIn(": complete: ", log)
         physical = len({line for line in subprocess.run(["lscpu", "-p=CORE,SOCKET"], capture_output=True, text=True).stdout.split() if line[0].isdigit()})
-        if "clouds are left; requeue" in log or ": start:" in log:
-            self.assertIn(f"on {min(4, physical)} ranks", log)
+        self.assertIn(f"on {min(4, physical)} ranks", log)
         self.assert_undisturbed(source, "other.h5")
         for job, code, text in zip(refused, (64, 66, 66), ("--force", "TOKENGEOM_DIR", "none.yaml")):
             log = self.wait_for_end(job, "FAILED")
@@ -162,7 +161,7 @@ class OneNode(Case):
         self.wait_for_go(job)
         slurm("scontrol", "update", "nodename=n1", "state=down", "reason=test")
         self.wait_until(lambda: self.field(job, "JobState") == "PENDING", "not requeued")
-        slurm("scontrol", "update", "nodename=n1", "state=resume")
+        slurm("scontrol", "update", "nodename=n1", "state=resume", check=False)  # it may be back by itself
         self.wait_for_go(job, 2)
         log = self.wait_for_end(job)
         self.assertEqual(self.field(job, "Restarts"), "1")
@@ -303,7 +302,6 @@ class Chain(Case):
         array, analysis, _ = self.chain(self.config(support.files("part-*.h5")), *options, PYTHON=sys.executable)
         self.wait_for_end(analysis, seconds=120)
         got = support.load_models(self.path("results.h5"))
-        self.assertEqual(got["model/prompt_id"].tolist() if "model/prompt_id" in got else list(range(5)), list(range(5)))
         subprocess.run([sys.executable, JOBS / "export_states.py", "--model", "model", "--prompts", "prompts.jsonl", "--out", "whole.h5", *options],
                        cwd=self.directory, check=True, capture_output=True)
         self.assert_same_bytes(got, self.study(support.files(self.path("whole.h5")), output="undisturbed.h5"))
