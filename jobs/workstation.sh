@@ -1,0 +1,14 @@
+#!/bin/bash
+# A study on this machine, one rank a core:   jobs/workstation.sh CONFIG [options of `tokengeom run`]
+# Goes on with results that are there. Ctrl-C, SIGTERM and SIGUSR1 save what is done and end with status 75; the same
+# command goes on. Environment: RANKS (default: the cores), TOKENGEOM.
+set -u
+TOKENGEOM_DIR=$(cd "$(dirname "$0")/.." && pwd)
+unset SLURM_JOB_ID
+. "$TOKENGEOM_DIR/jobs/restartable.sh"
+if [ "$(id -u)" = 0 ]; then # containers
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+study_setup "$@"
+# A session of its own: Ctrl-C reaches this script alone, and the script passes on SIGUSR1.
+study_run setsid mpirun --oversubscribe -n "${RANKS:-$(cores)}"
