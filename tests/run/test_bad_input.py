@@ -324,7 +324,7 @@ shufle: {seed: 2}
         self.path("results.h5").write_text("mine\n")
         self.resume_refused("not an HDF5 file")
         self.write("results.h5")
-        self.resume_refused("no tokengeom result file")
+        self.resume_refused("holds hidden states, no results")
 
     def resume_refused(self, text):
         before = self.path("results.h5").read_bytes()

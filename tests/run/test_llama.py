@@ -227,17 +227,17 @@ class Same(Case):
         rows = token_rows(model.vocabulary, (64, 37, 63, 70))
         config = self.config(self.source(model, rows))
         result = self.run_ok("run", config, ranks=2)
-        self.assertEqual(result.err.count("2 prompts have too few tokens and are left out, 2 are used"), 1, result)
+        self.assertEqual(result.err.count("2 of 4 prompts left out, with too few tokens"), 1, result)
         got = support.load_models(self.path("results.h5"))
         self.assertEqual(got["model/prompt_id"].tolist(), [10, 13])
         self.assertEqual(got["model/token_ids"][1, 0].tolist(), rows[3][:64])
         result = self.run_ok("extract", config, "--out", self.path("states.h5"))
-        self.assertIn("2 prompts have too few tokens", result.err)
+        self.assertIn("2 of 4 prompts left out", result.err)
         for keys, ranks in (({}, 2), ({"short_prompts": "keep"}, None)):
             config = self.config(self.source(model, token_rows(200, (5, 63)), **keys))
             result = support.run("run", config, "--force", ranks=ranks)
             self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
-            self.assertIn("tiny.jsonl: no prompt has 64 tokens; the longest of 2 has 63", result.errors[0])
+            self.assertIn("tiny.jsonl: no prompt has 64 tokens, the longest of 2 has 63", result.errors[0])
 
     def test_dry_run(self):
         model = Llama()
