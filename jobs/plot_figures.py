@@ -10,7 +10,6 @@ import argparse
 import csv
 import html
 import math
-import os
 import pathlib
 import re
 import sys
@@ -23,8 +22,7 @@ try:
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 except ImportError as error:
-    if not os.environ.get("TOKENGEOM_FIGURES"):  # else tokengeom tries another Python, and says it
-        print(f"plot_figures: {sys.executable}: {error}: apt install python3-matplotlib", file=sys.stderr)
+    print(f"plot_figures: {sys.executable}: {error}: apt install python3-matplotlib", file=sys.stderr)
     sys.exit(69)
 
 OK, USAGE, BAD_DATA, NO_INPUT, IO = 0, 64, 65, 66, 74

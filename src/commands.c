@@ -1,5 +1,6 @@
 #include "commands.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "geometry/row.h"
 #include "hdf5/h5.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 void tg_command_version(void) {
@@ -219,16 +219,11 @@ static tg_status export_correlations(exporter *e, hid_t group, const char *model
   return TG_OK;
 }
 
-static tg_status make_directory(const char *path) {
-  TG_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, TG_EIO, "%s: %s", path, strerror(errno));
-  return TG_OK;
-}
-
 static tg_status export_model(hid_t group, const char *model, void *context) {
   exporter *e = context;
   char directory[4096];
   snprintf(directory, sizeof directory, "%s/%s", e->directory, model);
-  TG_TRY(make_directory(directory));
+  TG_TRY(tg_make_directory(directory));
   for (int f = 0; f < TG_N_FIELDS; f++) {
     char parent[256];
     snprintf(parent, sizeof parent, "%s", tg_fields[f].path);
@@ -251,7 +246,7 @@ tg_status tg_command_export(const char *path, const char *directory) {
   TG_TRY(tg_results_read_provenance(path, "version", &version));
   free(version);
   TG_TRY(tg_h5_open_input(path, &file));
-  tg_status st = make_directory(directory);
+  tg_status st = tg_make_directory(directory);
   if (st == TG_OK) st = tg_results_each_model(file, export_model, &e);
   H5Fclose(file);
   if (st == TG_OK) printf("%d files in %s\n", e.n_files, directory);

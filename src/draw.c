@@ -1,5 +1,6 @@
 #include "draw.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "config/config.h"
 #include "figures/figures.h"
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,11 +65,6 @@ static tg_status hash_values(drawing *d) {
   return TG_OK;
 }
 
-static tg_status make_directory(const char *path) {
-  TG_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, TG_EIO, "%s: %s", path, strerror(errno));
-  return TG_OK;
-}
-
 enum { NO_MATPLOTLIB = 69 };
 
 /* Exit status of a Python with these arguments, NO_MATPLOTLIB when there is none. */
@@ -110,7 +105,7 @@ static tg_status write_figures(drawing *d) {
   const tg_config *c = d->config;
   int written = 0;
   TG_TRY(hash_values(d));
-  TG_TRY(make_directory(d->directory));
+  TG_TRY(tg_make_directory(d->directory));
   const tg_figure_options options = {.directory = d->directory,
                                      .sha = d->sha,
                                      .shuffle_seed = c->shuffle_seed,

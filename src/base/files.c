@@ -35,3 +35,8 @@ tg_status tg_file_put_in_place(const char *part, const char *path) {
   free(copy);
   return TG_OK;
 }
+
+tg_status tg_make_directory(const char *path) {
+  TG_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, TG_EIO, "%s: %s", path, strerror(errno));
+  return TG_OK;
+}

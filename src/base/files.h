@@ -1,4 +1,4 @@
-/* Files that appear whole or not at all: written as FILE.part, put in place by a rename. Local, one rank. */
+/* Files that appear whole or not at all: written as FILE.part, put in place by a rename; and directories. Local, one rank. */
 #ifndef TG_FILES_H
 #define TG_FILES_H
 
@@ -10,5 +10,8 @@ tg_status tg_file_reserve(const char *path, double bytes);
 
 /** Renames FILE.part to FILE, replacing it in one step. errors TG_EIO */
 tg_status tg_file_put_in_place(const char *part, const char *path);
+
+/** Makes a directory unless there is one. errors TG_EIO */
+tg_status tg_make_directory(const char *path);
 
 #endif

@@ -176,14 +176,21 @@ static tg_status shuffle_prompt(const state *s, int64_t p, int level, int32_t *o
   return tg_shuffle(s->seed, s->ids[p], level, s->lengths[p], s->tokens + p * s->config->tokens, out);
 }
 
-/* Logits of n last hidden states in tiles, through the unembedding. */
+/* Logits of n last hidden states for the words from `first` on, a tile of them, through the unembedding: s->logits [n][TILE].
+ * Returns how many words. */
+static int form_tile(state *s, int n, const float *h, int64_t first) {
+  const int64_t left = tg_model_file_describe(s->file)->vocabulary - first;
+  const int count = (int)(left < TILE ? left : TILE);
+  tg_model_file_unembedding(s->file, first, count, s->rows);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, count, s->width, 1.0f, h, s->width, s->rows, s->width, 0.0f,
+              s->logits, TILE);
+  return count;
+}
+
 static void predict_by_tiles(state *s, int n, const float *h, const int32_t *tokens) {
   const int64_t vocabulary = tg_model_file_describe(s->file)->vocabulary;
   for (int64_t first = 0; first < vocabulary; first += TILE) {
-    const int count = (int)(vocabulary - first < TILE ? vocabulary - first : TILE);
-    tg_model_file_unembedding(s->file, first, count, s->rows);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, count, s->width, 1.0f, h, s->width, s->rows, s->width, 0.0f,
-                s->logits, TILE);
+    const int count = form_tile(s, n, h, first);
     tg_next_token_add(n, s->logits, TILE, first, count, tokens, s->positions);
   }
 }
@@ -305,10 +312,7 @@ static tg_status try_tiles(state *s) {
   const tg_status st = tg_engine_layer(s->engine, -1, s->tokens, n, s->n_layers - 1, h);
   const float *logits = st == TG_OK ? tg_engine_logits(s->engine) : NULL;
   for (int64_t first = 0; logits && first < m->vocabulary; first += TILE) {
-    const int count = (int)(m->vocabulary - first < TILE ? m->vocabulary - first : TILE);
-    tg_model_file_unembedding(s->file, first, count, s->rows);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, count, s->width, 1.0f, h, s->width, s->rows, s->width, 0.0f,
-                s->logits, TILE);
+    const int count = form_tile(s, n, h, first);
     for (int i = 0; i < n; i++)
       for (int j = 0; j < count; j++) {
         const double theirs = logits[i * m->vocabulary + first + j], ours = s->logits[(ptrdiff_t)i * TILE + j];
