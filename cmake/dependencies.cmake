@@ -26,6 +26,17 @@ add_library(parallel_hdf5 INTERFACE)
 target_include_directories(parallel_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(parallel_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} MPI::MPI_C)
 
+# Products of bfloat16 matrices: several times faster where the CPU has instructions for them.
+find_package(dnnl QUIET CONFIG) # libdnnl-dev
+find_package(OpenMP QUIET COMPONENTS C)
+if(dnnl_FOUND AND OpenMP_C_FOUND)
+  set(dnnl_is_there ON)
+else()
+  set(dnnl_is_there OFF)
+  message(STATUS "oneDNN (libdnnl-dev) is not there: float32 products only")
+endif()
+option(TG_WITH_DNNL "Multiply bfloat16 matrices by oneDNN" ${dnnl_is_there})
+
 # The model in the same process. Any llama.cpp installation will do; the PyPI package llama-cpp-python carries one:
 #   -DCMAKE_PREFIX_PATH="$(venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"
 option(TG_WITH_LLAMA "Run models through libllama (source kind llama)" OFF)

@@ -18,7 +18,7 @@
 
 void tg_command_version(void) {
   printf("tokengeom %s\n%sCPU: %s\nkernel: %s\n", tg_provenance_version(), tg_provenance_libraries(),
-         tg_provenance_cpu(), tg_provenance_kernel());
+         tg_provenance_cpu(), tg_provenance_kernel(tg_kernel_best()));
 }
 
 /* ---- validate ---- */

@@ -46,6 +46,13 @@ static tg_status open_study(run *r) {
   return tg_study_open(r->config, &r->study);
 }
 
+/* Collective. One kernel for all: the slowest of the ranks' best. */
+static void agree_on_kernel(run *r) {
+  int kernel = (int)r->study.kernel;
+  MPI_Allreduce(MPI_IN_PLACE, &kernel, 1, MPI_INT, MPI_MIN, r->comm);
+  r->study.kernel = (tg_kernel)kernel;
+}
+
 /* All ranks must see the same study: plans are made on each. */
 static tg_status same_study(run *r) {
   TG_TRY(tg_comm_same(r->comm, r->config->resolved, strlen(r->config->resolved), "the config"));
@@ -218,10 +225,10 @@ static tg_status conclude(run *r, int stopped) {
 
 /* Collective. Everything but cosine deviations and logits is the same whatever BLAS does; those want one kernel. */
 static void warn_of_kernels(const run *r) {
-  const char *kernel = tg_provenance_kernel();
+  const char *kernel = tg_provenance_kernel(r->study.kernel);
   if (tg_comm_same(r->comm, kernel, strlen(kernel), "the BLAS kernel") != TG_OK && r->rank == 0)
     fprintf(stderr,
-            "tokengeom: warning: the ranks' CPUs make OpenBLAS use different kernels; cosine_similarity and logits may "
+            "tokengeom: warning: the ranks' CPUs make OpenBLAS use different kernels; cosine_similarity/std and logits may "
             "differ in their last digits from another run, unless OPENBLAS_CORETYPE is set\n");
 }
 
@@ -289,6 +296,7 @@ tg_status tg_pipeline_run(const tg_run_options *options) {
   MPI_Comm_size(r.comm, &r.ranks);
   tg_status st = tg_comm_agree(r.comm, open_study(&r));
   if (st == TG_OK) st = tg_comm_agree(r.comm, same_study(&r));
+  if (st == TG_OK) agree_on_kernel(&r);
   if (st == TG_OK && options->dry_run) {
     st = tg_comm_agree(r.comm, r.rank == 0 ? plan_only(&r) : TG_OK);
   } else if (st == TG_OK) {

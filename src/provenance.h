@@ -16,7 +16,7 @@ typedef struct {
 const char *tg_provenance_version(void);   /* "0.1.0 (commit)" */
 const char *tg_provenance_libraries(void); /* needs no MPI_Init */
 const char *tg_provenance_cpu(void);
-const char *tg_provenance_kernel(void); /* of the fast pass */
+const char *tg_provenance_kernel(tg_kernel kernel); /* of the fast pass */
 
 /** Time as "2026-01-31T12:00:00Z". */
 void tg_provenance_time(char out[TG_END_TIME_ROOM]);

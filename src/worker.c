@@ -66,7 +66,8 @@ static tg_status prepare_model(worker *w, int m) {
   if (info->measured) return TG_OK;
   if (!w->readers[m]) TG_TRY(tg_reader_create(study->sources[m], &w->readers[m]));
   if (!w->measurers[m])
-    TG_TRY(tg_measurer_create(&study->models[m].shape, info->width, (tg_tick){tick, w}, &w->measurers[m]));
+    TG_TRY(
+        tg_measurer_create(&study->models[m].shape, info->width, study->kernel, (tg_tick){tick, w}, &w->measurers[m]));
   return TG_OK;
 }
 

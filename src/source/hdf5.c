@@ -317,6 +317,8 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   const size_t bytes = (size_t)f->n_tokens * (size_t)s->width * tg_element_size(f->element);
   info->cloud_bytes = bytes > info->cloud_bytes ? bytes : info->cloud_bytes;
   info->cache_bytes = s->cache > info->cache_bytes ? s->cache : info->cache_bytes;
+  info->bfloat16 = f->element == TG_BFLOAT16 && (which == 0 || info->bfloat16);
+  info->float32 = f->element == TG_FLOAT32 && (which == 0 || info->float32);
   info->n_tokens = f->n_tokens > info->n_tokens ? f->n_tokens : info->n_tokens;
   info->has_loss |= f->has_loss;
   info->has_token_loss |= f->has_token_loss;

@@ -62,12 +62,32 @@ void *oracle_memory(double count, double size) {
 tg_cloud oracle_cloud_zeros(int n, int d, float **x) {
   const int ld = tg_cloud_stride(d);
   *x = oracle_memory((double)n * ld, sizeof **x);
-  return (tg_cloud){n, d, ld, *x};
+  return (tg_cloud){n, d, ld, *x, NULL};
+}
+
+void oracle_round(tg_cloud *c) {
+  float *x = (float *)(uintptr_t)c->x;
+  for (int t = 0; t < c->n * c->ld; t++) x[t] = oracle_bfloat16(x[t]) + 0.0f;
+}
+
+tg_cloud oracle_half(const tg_cloud *c, uint64_t seed) {
+  const int ld = tg_cloud_width(c->d);
+  uint16_t *half = oracle_memory((double)c->n * ld, sizeof *half);
+  oracle_random r = {seed};
+  for (int i = 0; i < c->n; i++)
+    for (int t = 0; t < c->d; t++) {
+      uint32_t bits;
+      memcpy(&bits, &c->x[i * c->ld + t], sizeof bits);
+      half[i * ld + t] = (uint16_t)(bits == 0 && oracle_below(&r, 3) == 0 ? 0x8000u : bits >> 16);
+    }
+  return (tg_cloud){c->n, c->d, ld, NULL, half};
 }
 
 void oracle_cloud_destroy(tg_cloud *c) {
   free((void *)(uintptr_t)c->x);
+  free((void *)(uintptr_t)c->half);
   c->x = NULL;
+  c->half = NULL;
 }
 
 void oracle_cloud64_destroy(tg_cloud64 *c) {

@@ -57,6 +57,10 @@ tg_cloud oracle_cloud(oracle_kind kind, int n, int d, uint64_t seed);
 tg_cloud oracle_cloud_zeros(int n, int d, float **x);
 /** Token a of the new cloud is token `order[a]` of the old, a < n. */
 tg_cloud oracle_cloud_reordered(const tg_cloud *c, const int32_t *order, int n);
+/** Rounds all values to bfloat16. */
+void oracle_round(tg_cloud *c);
+/** A cloud of bfloat16 values as bfloat16, with some of its zeros as -0. Caller destroys. */
+tg_cloud oracle_half(const tg_cloud *c, uint64_t seed);
 /** The same values in float64. */
 tg_cloud64 oracle_cloud64(const tg_cloud *c);
 void oracle_cloud_destroy(tg_cloud *c);
