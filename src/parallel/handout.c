@@ -51,20 +51,25 @@ static int64_t ticket_for(tg_handout *h, int idle) {
   return h->next++;
 }
 
+static void answer(tg_handout *h, int asker) {
+  question asked;
+  MPI_Recv(&asked, 2, MPI_INT64_T, asker, TAG_ASK, h->comm, MPI_STATUS_IGNORE);
+  h->done += asked.done;
+  const int64_t answer = ticket_for(h, (int)asked.idle);
+  h->dismissed += answer == NOTHING_LEFT;
+  MPI_Send(&answer, 1, MPI_INT64_T, asker, TAG_TICKET, h->comm);
+}
+
+/* Open MPI looks at the network after a probe has found nothing, so what has arrived is found by the next probe. */
 void tg_handout_poll(tg_handout *handout) {
   tg_handout *h = handout;
   if (h->rank != 0) return;
-  for (;;) {
+  for (int in_vain = 0; in_vain < 2;) {
     MPI_Status status;
     int arrived = 0;
     MPI_Iprobe(MPI_ANY_SOURCE, TAG_ASK, h->comm, &arrived, &status);
-    if (!arrived) return;
-    question asked;
-    MPI_Recv(&asked, 2, MPI_INT64_T, status.MPI_SOURCE, TAG_ASK, h->comm, MPI_STATUS_IGNORE);
-    h->done += asked.done;
-    const int64_t answer = ticket_for(h, (int)asked.idle);
-    h->dismissed += answer == NOTHING_LEFT;
-    MPI_Send(&answer, 1, MPI_INT64_T, status.MPI_SOURCE, TAG_TICKET, h->comm);
+    in_vain = arrived ? 0 : in_vain + 1;
+    if (arrived) answer(h, status.MPI_SOURCE);
   }
 }
 

@@ -183,6 +183,27 @@ static void handouts_in_a_row_do_not_mix(void) {
   for (int a = 0; a < 20; a++) ASSERT_ON_ALL(counts[a] == 3 * ranks);
 }
 
+static void sleep_and_look(tg_handout *handout) {
+  nanosleep(&(struct timespec){0, 200000000}, NULL);
+  tg_handout_poll(handout);
+}
+
+/* Oracle: counting. The first look answers the questions that all begin with, the second those for the ticket after, which
+ * arrive while rank 0 is outside MPI. */
+static void one_look_answers_all_that_have_asked(void) {
+  tg_handout *handout = NULL;
+  const tg_status made = tg_handout_create(MPI_COMM_WORLD, MAX_TICKETS, &handout);
+  if (rank > 0) tg_handout_next(handout, 0);
+  for (int a = 0; rank == 0 && a < 2; a++) sleep_and_look(handout);
+  const bool answered = rank > 0 || tg_handout_given(handout) == 2 * (ranks - 1);
+  if (rank == 0) tg_handout_stop(handout);
+  while (tg_handout_next(handout, 0) >= 0) continue;
+  tg_handout_finish(handout, (tg_tick){NULL, NULL});
+  tg_handout_destroy(&handout);
+  ASSERT_ON_ALL(made == TG_OK);
+  ASSERT_ON_ALL(answered);
+}
+
 int main(int argc, char **argv) {
   mpi_suite_begin(&argc, &argv);
   CU_TestInfo tests[] = {
@@ -194,6 +215,7 @@ int main(int argc, char **argv) {
       {"the next ticket is there when it is asked for", the_next_ticket_is_there_when_it_is_asked_for},
       {"rank 0 calls back while it waits", rank_0_calls_back_while_it_waits_for_the_others},
       {"hand-outs in a row do not mix", handouts_in_a_row_do_not_mix},
+      {"one look answers all that have asked", one_look_answers_all_that_have_asked},
       CU_TEST_INFO_NULL};
   int failed = mpi_suite_run("handout", tests);
   MPI_Finalize();
