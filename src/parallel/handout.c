@@ -40,7 +40,11 @@ tg_status tg_handout_create(MPI_Comm comm, int64_t n_tickets, tg_handout **out) 
   h->n_tickets = n_tickets;
   MPI_Comm_rank(comm, &h->rank);
   MPI_Comm_size(comm, &h->ranks);
-  if (h->rank > 0) ask(h, 1, 0);
+  h->next = n_tickets < h->ranks - 1 ? n_tickets : h->ranks - 1;
+  h->dismissed = h->ranks - 1 - (int)h->next;
+  h->answer = h->rank - 1 < h->next ? h->rank - 1 : NOTHING_LEFT; /* as if it had come */
+  h->sending = h->receiving = MPI_REQUEST_NULL;
+  h->waiting = 1;
   return TG_OK;
 }
 
