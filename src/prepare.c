@@ -62,12 +62,11 @@ static void say(const node_load *load, int threads) {
 static void warn_of_sharing(MPI_Comm comm, int threads, node_load load) {
   cpu_set_t mine;
   const int cores = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : threads;
-  struct {
-    int waiting, rank;
-  } worst = {waiting(&load, threads), 0};
   int rank;
   MPI_Comm_rank(comm, &rank);
-  worst.rank = rank;
+  struct {
+    int waiting, rank;
+  } worst = {waiting(&load, threads), rank};
   MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_2INT, MPI_MAXLOC, comm);
   MPI_Bcast(&load, (int)sizeof load, MPI_BYTE, worst.rank, comm);
   if (rank == 0 && threads > cores)
