@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "geometry/row.h"
 #include "hdf5/h5.h"
+#include "hdf5/look.h"
+#include "inputs.h"
 #include "provenance.h"
 #include "results/fields.h"
 #include "results/load.h"
@@ -27,6 +29,7 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
   tg_config *config = NULL;
   tg_study study = {0};
   tg_status st = tg_config_read(path, overrides, n_overrides, &config);
+  if (st == TG_OK) st = tg_inputs_look(config);
   if (st == TG_OK) st = tg_study_open(config, &study);
   if (st == TG_OK) {
     printf("%s# inputs:\n", config->resolved);
@@ -124,6 +127,7 @@ static tg_status print_states_info(const char *path, hid_t file) {
 
 tg_status tg_command_info(const char *path) {
   hid_t file;
+  TG_TRY(tg_h5_look(&path, 1));
   TG_TRY(tg_h5_open_input(path, &file));
   char *format = tg_h5_string_attribute(file, "format");
   tg_status st;
@@ -243,6 +247,7 @@ tg_status tg_command_export(const char *path, const char *directory) {
   char *version = NULL;
   hid_t file;
   exporter e = {directory, 0};
+  TG_TRY(tg_h5_look(&path, 1));
   TG_TRY(tg_results_read_provenance(path, "version", &version));
   free(version);
   TG_TRY(tg_h5_open_input(path, &file));
