@@ -191,7 +191,7 @@ static int64_t extreme(const tg_array *a, int sign) {
 static void print_extremes(const tg_figure_model *m, const level_table *t) {
   const int64_t peak = extreme(&t->id, 1), dip = extreme(&t->overlap, -1), r = extreme(&t->r, 0);
   if (peak >= 0) printf("ID peaks at layer %" PRId64 " (%.2f)\n", peak, t->id.values[peak]);
-  if (dip >= 0)
+  if (dip >= 0 && dip < m->n_pairs)
     printf("overlap is lowest from layer %" PRId64 " to %" PRId64 " (%.3f)\n", m->pairs[dip], m->pairs[dip] + 1,
            t->overlap.values[dip]);
   if (r >= 0) {
@@ -236,7 +236,6 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
   tg_figure_model m;
   (void)group;
   tg_status st = tg_figure_model_open(r->path, r->file, name, 0, &m);
-  if (st == TG_OK && m.n_scales == 0) st = tg_fail(TG_EDATA, TG_HERE, "%s: model %s has no scales", r->path, name);
   if (st == TG_OK)
     printf("%s: %" PRId64 " prompts; ID at scale %" PRId64 " and overlap at k = %" PRId64 " (l with l + 1), means over "
            "prompts; r of ln ID and loss\n",

@@ -141,6 +141,23 @@ class Hostile(support.Case):
             file.create_dataset("models/model/loss", (2**40, 1), "f8", chunks=(1, 1))
         self.refuse_results("models/model/loss", "claims")
 
+    def test_results_whose_shapes_disagree(self):
+        """Each would be read behind its end, or divided by."""
+        self.good_results()
+        for name, shape in (("scale", (0,)), ("prompt_id", (3,)), ("layer_pair", (1,)), ("loss", (4, 3)), ("status", (4, 2)),
+                            ("statistics/neighborhood_overlap/value/mean", (1, 9, 32)), ("correlations/id_loss/pearson", (1, 40, 8)),
+                            ("correlations/id_loss/pearson_p", (1, 3, 8)), ("intrinsic_dimension/gride/value", (4, 1, 4, 9))):
+            with self.subTest(name=name):
+                shutil.copy(self.path("good.h5"), self.path("bad.h5"))
+                with h5py.File(self.path("bad.h5"), "a") as file:
+                    kind = file["models/model"][name].dtype
+                    del file["models/model"][name]
+                    file["models/model"].create_dataset(name, data=np.ones(shape, kind))
+                for command, *out in (("report",), ("figures", "--out", self.path("out")), ("export", "--csv", self.path("out"))):
+                    result = support.run(command, self.path("bad.h5"), *out)
+                    self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), f"{name} {result}")
+                    self.assertRegex(result.errors[0], "shape|axis|axes", result)
+
 
 if __name__ == "__main__":
     support.main()
