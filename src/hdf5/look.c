@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECONDS = 60 };
+enum { SECONDS = 20 }; /* of CPU time for one file; the largest chunk that there can be takes half of it */
 
 /* How closely: datasets of up to so many bytes are read whole, of larger ones so many elements. Less with many files: a
  * study should not start much later for it. */
@@ -16,7 +16,7 @@ typedef struct {
   int samples;
 } care;
 static const care few = {1 << 20, 8}, many = {1 << 12, 1};
-enum { MANY_FILES = 32 };
+enum { MANY_FILES = 32, LARGE_CHUNK = 16 << 20 };
 
 typedef struct {
   const char *const *paths;
@@ -44,9 +44,20 @@ static void read_whole(hid_t dataset, hid_t type, size_t count) {
   free(room);
 }
 
-/* Single elements, from the first to the last: each has its chunk found and decoded. Clouds are read with their own type. */
+/* How many elements: one where decoding its chunk takes long. */
+static int samples_of(hid_t dataset, size_t size, int samples) {
+  hsize_t chunk[H5S_MAX_RANK] = {0};
+  const hid_t how = H5Dget_create_plist(dataset);
+  const int n_axes = H5Pget_layout(how) == H5D_CHUNKED ? H5Pget_chunk(how, H5S_MAX_RANK, chunk) : 0;
+  double bytes = (double)size;
+  for (int a = 0; a < n_axes; a++) bytes *= (double)chunk[a];
+  H5Pclose(how);
+  return bytes > LARGE_CHUNK ? 1 : samples;
+}
+
+/* Single elements, from the first to the last: each has its chunk found and decoded. */
 static void read_samples(hid_t dataset, hid_t type, hid_t space, hsize_t count, int samples) {
-  double room[2];
+  double room;
   hsize_t shape[H5S_MAX_RANK], place[H5S_MAX_RANK];
   const hsize_t one = 1;
   const int n_axes = H5Sget_simple_extent_dims(space, shape, NULL);
@@ -58,8 +69,7 @@ static void read_samples(hid_t dataset, hid_t type, hid_t space, hsize_t count, 
       rest /= shape[x];
     }
     H5Sselect_elements(space, H5S_SELECT_SET, 1, place);
-    H5Dread(dataset, type, memory, space, H5P_DEFAULT, room);
-    H5Dread(dataset, memory_type(type), memory, space, H5P_DEFAULT, room);
+    H5Dread(dataset, memory_type(type), memory, space, H5P_DEFAULT, &room);
   }
   H5Sclose(memory);
 }
@@ -75,7 +85,7 @@ static tg_status look_at_dataset(const looker *k, hid_t file, const char *name, 
     if ((uint64_t)count <= k->care->whole / size)
       read_whole(dataset, type, (size_t)count);
     else
-      read_samples(dataset, type, space, (hsize_t)count, k->care->samples);
+      read_samples(dataset, type, space, (hsize_t)count, samples_of(dataset, size, k->care->samples));
   }
   if (space >= 0) H5Sclose(space);
   if (type >= 0) H5Tclose(type);

@@ -1,6 +1,7 @@
 /* Fuzzing: HDF5 inputs. A file is looked at as the program does (hdf5/look.h), and what passes is used in another child: hidden
  * states are opened and every cloud and number read, results go through info, report, export and figures. A crash of
- * libhdf5 that the look sees is what the look is for, and counted; one behind it is a failure. */
+ * libhdf5 that the look sees is what the look is for, and counted; one behind it is a failure. $FUZZ_KEEP: a directory, on
+ * the file system of /dev/shm, for files of the first kind. */
 #include "commands.h"
 #include "draw.h"
 #include "hdf5/h5.h"
@@ -107,6 +108,14 @@ static tg_status use(bool results) {
 
 /* ---- */
 
+/* Keeps a file that libhdf5 does not survive in $FUZZ_KEEP. */
+static void keep(const char *what, long number) {
+  char name[300];
+  if (!getenv("FUZZ_KEEP")) return;
+  snprintf(name, sizeof name, "%s/%s-%ld.h5", getenv("FUZZ_KEEP"), what, number);
+  rename(path, name);
+}
+
 static void look(void) {
   const char *const paths[] = {path};
   const tg_status st = tg_h5_look(paths, 1);
@@ -114,9 +123,9 @@ static void look(void) {
   if (st == TG_OK)
     counts.passed++;
   else if (strstr(tg_last_error(), " crashed ("))
-    counts.crashed++;
+    keep("crash", counts.crashed++);
   else if (strstr(tg_last_error(), " CPU time"))
-    counts.endless++;
+    keep("endless", counts.endless++);
   else
     counts.refused++;
 }

@@ -2,19 +2,14 @@
 crashes on them end a child process, not the program; and no file leads to another one.
 
 Oracle: the table of exit statuses of the specification (sysexits.h); a canary file whose content must not come out."""
-import json
-import pathlib
 import shutil
-import struct
-import subprocess
-import unittest
 
 import h5py
 import numpy as np
 import support
-from support import BAD_DATA, OK, clouds, files, synthetic, write_states
+from support import BAD_DATA, clouds, files, synthetic, write_states
 
-SEEDS = support.SOURCE / "tests" / "fuzz" / "seeds"
+FOUND = support.SOURCE / "tests" / "fuzz" / "found"  # by fuzzing
 
 
 class Hostile(support.Case):
@@ -53,6 +48,24 @@ class Hostile(support.Case):
 
     def write(self, name="a.h5", **how):
         return write_states(self.path(name), clouds(prompts=2, levels=2, layers=3, tokens=12, width=6), **how)
+
+    # ---- what libhdf5 does not survive
+
+    def test_a_file_that_crashes_libhdf5(self):
+        shutil.copy(FOUND / "crash.h5", self.path("a.h5"))
+        self.refuse_states("libhdf5 crashed (signal 11)", "damaged")
+
+    def test_one_of_many_files(self):
+        """Each rank looks at some; the line names the bad one."""
+        for a in range(5):
+            self.write(f"a{a}.h5", ids=[2 * a, 2 * a + 1])
+        shutil.copy(FOUND / "crash.h5", self.path("a3.h5"))
+        for ranks in (None, 2, 3):
+            self.refuse("run", self.config(files("a*.h5")), named=("a3.h5", "libhdf5 crashed"), ranks=ranks)
+
+    def test_a_file_that_libhdf5_does_not_come_to_an_end_of(self):
+        shutil.copy(FOUND / "endless.h5", self.path("a.h5"))
+        self.refuse("info", self.path("a.h5"), named=("a.h5", "did not come to an end"), timeout=240)
 
     # ---- other files
 
