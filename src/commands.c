@@ -130,7 +130,7 @@ static tg_status print_states_info(const char *path, hid_t file) {
 
 tg_status tg_command_info(const char *path) {
   hid_t file;
-  TG_TRY(tg_h5_look(&path, 1));
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_h5_open_input(path, &file));
   char *format = tg_h5_string_attribute(file, "format");
   tg_status st;
@@ -257,7 +257,7 @@ tg_status tg_command_export(const char *path, const char *directory) {
   char *version = NULL;
   hid_t file;
   exporter e = {directory, 0};
-  TG_TRY(tg_h5_look(&path, 1));
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_results_read_provenance(path, "version", &version));
   free(version);
   TG_TRY(tg_h5_open_input(path, &file));

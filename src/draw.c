@@ -48,10 +48,10 @@ static tg_status read_settings(drawing *d, const char *const *arguments, int n, 
     d->paths = (const char *const *)&d->config->output;
     TG_CHECK(access(d->config->output, R_OK) == 0, TG_ENOINPUT, "%s: %s; make it first: tokengeom run %s",
              d->config->output, strerror(errno), arguments[0]);
-    return tg_h5_look(d->paths, n);
+    return tg_h5_look(d->paths, n, NULL);
   }
   char *text = NULL;
-  TG_TRY(tg_h5_look(arguments, n));
+  TG_TRY(tg_h5_look(arguments, n, NULL));
   TG_TRY(tg_results_read_provenance(arguments[0], "config", &text));
   const tg_status st = tg_config_parse_for_results(text, arguments[0], overrides, n_overrides, &d->config);
   free(text);
@@ -250,7 +250,7 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
 tg_status tg_command_report(const char *path) {
   reporting r = {path, -1};
   tg_array complete;
-  TG_TRY(tg_h5_look(&path, 1));
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_results_open_input(path, &r.file));
   tg_status st = tg_array_load(r.file, "complete", &complete);
   if (st == TG_OK && complete.values[0] != 1.0)

@@ -2,7 +2,10 @@
 
 #include "base/memory.h"
 #include "hdf5/look.h"
+#include "source/source.h"
 #include <stdlib.h>
+
+enum { LARGE_CLOUD = 64 << 20 }; /* bytes; one that a look does not read */
 
 static int number_of(const char *name, int fallback) {
   const char *text = getenv(name);
@@ -23,6 +26,40 @@ void tg_inputs_rank(int *rank, int *ranks) {
     }
 }
 
+/* Clouds and numbers of the first and the last prompt and level. Failures are the reader's to report. */
+static tg_status read_ends(tg_source *source, void *raw, tg_source_scalars *scalars) {
+  const tg_source_info *info = tg_source_describe(source);
+  for (int a = 0; a < 2; a++) {
+    const int64_t p = a ? info->n_prompts - 1 : 0;
+    const int s = a ? info->n_levels - 1 : 0;
+    TG_TRY(tg_source_read(source, p, s, 0, raw));
+    TG_TRY(tg_source_read(source, p, s, info->n_layers - 1, raw));
+    TG_TRY(tg_source_read_scalars(source, p, s, scalars));
+  }
+  return TG_OK;
+}
+
+void tg_inputs_try(const char *path) {
+  char *files[] = {(char *)path};
+  tg_model_config model = {(char *)"model", {.kind = TG_SOURCE_HDF5, .files = files, .n_files = 1}};
+  const tg_config config = {
+      .path = (char *)path, .models = &model, .n_models = 1, .all_prompts = true, .all_levels = true};
+  tg_source *source = NULL;
+  if (tg_source_create(&config, 0, &source) != TG_OK) return;
+  const tg_source_info *info = tg_source_describe(source);
+  const size_t n = info->cloud_bytes <= LARGE_CLOUD ? (size_t)info->n_tokens : 0;
+  void *raw = n ? malloc(info->cloud_bytes) : NULL;
+  tg_source_scalars scalars = {.token_ids = calloc(n + 1, sizeof *scalars.token_ids),
+                               .token_loss = calloc(n + 1, sizeof *scalars.token_loss),
+                               .token_entropy = calloc(n + 1, sizeof *scalars.token_entropy)};
+  if (raw && scalars.token_ids && scalars.token_loss && scalars.token_entropy) read_ends(source, raw, &scalars);
+  free(scalars.token_ids);
+  free(scalars.token_loss);
+  free(scalars.token_entropy);
+  free(raw);
+  tg_source_destroy(&source);
+}
+
 tg_status tg_inputs_look(const tg_config *config) {
   const char **paths = NULL;
   int rank, ranks, n = 0, place = 0, room = 0;
@@ -34,7 +71,7 @@ tg_status tg_inputs_look(const tg_config *config) {
     for (int a = 0; source->kind == TG_SOURCE_HDF5 && a < source->n_files; a++, place++)
       if (rank >= ranks || place % ranks == rank) paths[n++] = source->files[a]; /* a size not known: all of them */
   }
-  const tg_status st = tg_h5_look(paths, n);
+  const tg_status st = tg_h5_look(paths, n, tg_inputs_try);
   free(paths);
   return st;
 }
@@ -45,7 +82,7 @@ tg_status tg_inputs_look_before(const char *path, const char *const *overrides, 
   tg_inputs_rank(&rank, &ranks);
   if (tg_config_read(path, overrides, n_overrides, &config) != TG_OK) return TG_OK;
   tg_status st = tg_inputs_look(config);
-  if (st == TG_OK && resume && rank == 0) st = tg_h5_look((const char *const[]){config->output}, 1);
+  if (st == TG_OK && resume && rank == 0) st = tg_h5_look((const char *const[]){config->output}, 1, NULL);
   tg_config_destroy(&config);
   return st;
 }

@@ -7,6 +7,9 @@
 /** This process among those that a launcher started, from its environment; 0 of 1 where no launcher is known. */
 void tg_inputs_rank(int *rank, int *ranks);
 
+/** Reads from a hidden-state file what a run does, of its first and its last prompt and level; for tg_h5_look. */
+void tg_inputs_try(const char *path);
+
 /** Looks (hdf5/look.h) at this rank's share of a study's hidden-state files, so that all ranks together look at each once. */
 tg_status tg_inputs_look(const tg_config *config);
 

@@ -21,6 +21,7 @@ enum { MANY_FILES = 32, LARGE_CHUNK = 16 << 20 };
 typedef struct {
   const char *const *paths;
   int n;
+  void (*use)(const char *path);
 } request;
 
 /* One file that is looked at. */
@@ -147,14 +148,16 @@ static tg_status look_at_file(const char *path, const care *how) {
 /* In the child. */
 static tg_status look(void *context, tg_child *child) {
   const request *r = context;
+  const bool closely = r->n <= MANY_FILES;
   for (int a = 0; a < r->n; a++) {
     tg_child_begin(child, r->paths[a]);
-    TG_TRY(look_at_file(r->paths[a], r->n > MANY_FILES ? &many : &few));
+    TG_TRY(look_at_file(r->paths[a], closely ? &few : &many));
+    if (closely && r->use) r->use(r->paths[a]);
   }
   return TG_OK;
 }
 
-tg_status tg_h5_look(const char *const *paths, int n) {
-  request r = {paths, n};
+tg_status tg_h5_look(const char *const *paths, int n, void (*use)(const char *path)) {
+  request r = {paths, n, use};
   return n > 0 ? tg_child_run("libhdf5", SECONDS, look, &r) : TG_OK;
 }
