@@ -6,6 +6,8 @@
 #include "draw.h"
 #include "extract.h"
 #include "hdf5/h5.h"
+#include "inputs.h"
+#include "parallel/comm.h"
 #include "pipeline.h"
 #include "signals.h"
 #include <argp.h>
@@ -177,8 +179,11 @@ static int run_main(const arguments *a) {
   tg_run_options options = a->run;
   options.config = a->argument;
   options.overrides = a->overrides;
+  const tg_status looked =
+      tg_inputs_look_before(options.config, options.overrides, options.n_overrides, options.resume);
   if (!start_mpi()) return TG_EINTERNAL;
-  const tg_status st = tg_pipeline_run(&options);
+  tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
+  if (st == TG_OK) st = tg_pipeline_run(&options);
   MPI_Finalize();
   return st == TG_ESTOPPED ? a->stop_status : (int)st;
 }
@@ -189,8 +194,10 @@ static int extract_main(const arguments *a) {
     fprintf(stderr, "tokengeom extract: --out FILE is missing\n");
     return TG_EUSAGE;
   }
+  const tg_status looked = tg_inputs_look_before(options.config, options.overrides, options.n_overrides, false);
   if (!start_mpi()) return TG_EINTERNAL;
-  const tg_status st = tg_extract_run(&options);
+  tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
+  if (st == TG_OK) st = tg_extract_run(&options);
   MPI_Finalize();
   return st == TG_ESTOPPED ? a->stop_status : (int)st;
 }
@@ -250,10 +257,9 @@ static void print_usage(FILE *out) {
 
 /* Usage errors are printed once: the launchers tell a process its rank before MPI does. */
 static bool is_other_rank(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-  for (size_t a = 0; a < sizeof names / sizeof names[0]; a++)
-    if (getenv(names[a])) return atoi(getenv(names[a])) > 0;
-  return false;
+  int rank, ranks;
+  tg_inputs_rank(&rank, &ranks);
+  return rank > 0;
 }
 
 static int run_command(const command *c, int argc, char **argv) {
