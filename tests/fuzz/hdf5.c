@@ -57,7 +57,7 @@ static tg_status read_clouds(tg_source *source) {
     for (int s = 0; st == TG_OK && s < info->n_levels && s < 8; s++) {
       for (int l = 0; st == TG_OK && l < info->n_layers && l < 8; l++) {
         st = tg_source_read(source, p, s, l, raw);
-        if (st == TG_OK) tg_source_convert(source, p, raw, x, &cloud);
+        if (st == TG_OK) tg_source_view(source, p, raw, x, &cloud);
       }
       if (st == TG_OK) st = tg_source_read_scalars(source, p, s, &scalars);
     }
