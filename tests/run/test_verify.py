@@ -1,0 +1,214 @@
+"""Checksums of clouds, and resuming with them.
+
+Oracles: XXH64 in plain Python after its specification; files changed byte by byte on purpose; an undisturbed run."""
+import itertools
+import struct
+
+import h5py
+import numpy as np
+import support
+from support import BAD_DATA, OK, STOPPED, clouds, files, synthetic, write_states
+
+MASK = 2**64 - 1
+PRIMES = 11400714785074694791, 14029467366897019727, 1609587929392839161, 9650029242287828579, 2870177450012600261
+
+
+def rotated(x, bits):
+    return (x << bits | x >> 64 - bits) & MASK
+
+
+def mixed(accumulator, lane):
+    return rotated((accumulator + lane * PRIMES[1]) & MASK, 31) * PRIMES[0] & MASK
+
+
+def xxh64(data, seed=0):
+    """github.com/Cyan4973/xxHash, doc/xxhash_spec.md."""
+    p1, p2, p3, p4, p5 = PRIMES
+    whole = len(data) // 32 * 32
+    h = seed + p5
+    if whole:
+        lanes = [(seed + p1 + p2) & MASK, (seed + p2) & MASK, seed, (seed - p1) & MASK]
+        for block in struct.iter_unpack("<4Q", data[:whole]):
+            lanes = [mixed(v, lane) for v, lane in zip(lanes, block)]
+        h = sum(rotated(v, bits) for v, bits in zip(lanes, (1, 7, 12, 18))) & MASK
+        for v in lanes:
+            h = ((h ^ mixed(0, v)) * p1 + p4) & MASK
+    h = (h + len(data)) & MASK
+    rest = data[whole:]
+    while len(rest) >= 8:
+        h = (rotated(h ^ mixed(0, int.from_bytes(rest[:8], "little")), 27) * p1 + p4) & MASK
+        rest = rest[8:]
+    if len(rest) >= 4:
+        h = (rotated(h ^ int.from_bytes(rest[:4], "little") * p1 & MASK, 23) * p2 + p3) & MASK
+        rest = rest[4:]
+    for byte in rest:
+        h = rotated(h ^ byte * p5 & MASK, 11) * p1 & MASK
+    h = (h ^ h >> 33) * p2 & MASK
+    h = (h ^ h >> 29) * p3 & MASK
+    return h ^ h >> 32
+
+
+# The order of the file's documentation, and where a cloud's numbers are: by layer, by the pair that ends there, by angle
+# layer, or beside the layers, with the last.
+FIELDS = (("intrinsic_dimension/gride/value", "layer"), ("intrinsic_dimension/gride/error", "layer"),
+          ("intrinsic_dimension/gride/radius", "layer"), ("intrinsic_dimension/n_points", "layer"),
+          ("neighborhood_overlap/value", "pair"), ("cosine_similarity/mean", "layer"), ("cosine_similarity/std", "layer"),
+          ("cosine_similarity/mean_offdiagonal", "layer"), ("cosine_similarity/n_zero", "layer"),
+          ("neighbor_angle/mean", "layer"), ("neighbor_angle/n_defined", "layer"), ("neighbor_angle/tokens", "angle"),
+          ("reciprocity/value", "layer"), ("neighbors/index", "layer"), ("logits/gride/value", "last"),
+          ("logits/gride/error", "last"), ("logits/gride/radius", "last"), ("logits/entropy", "last"), ("loss", "last"),
+          ("token_ids", "last"), ("reason", "layer"), ("status", "layer"))
+
+
+def numbers_of(model, name, where, p, s, l):
+    """The numbers of one cloud in one dataset, None where it has none."""
+    n_layers = model["status"].shape[2]
+    if where == "layer":
+        return model[name][p, s, l]
+    if where == "pair":
+        return model[name][p, s, l - 1] if l > 0 else None
+    if where == "angle":
+        places = np.flatnonzero(model["angle_layer"][...] == l)
+        return model[name][p, s, places[0]] if places.size else None
+    return model[name][p, s] if l == n_layers - 1 else None
+
+
+def checksum(model, p, s, l):
+    h = 0
+    for name, where in FIELDS:
+        numbers = numbers_of(model, name, where, p, s, l) if name in model else None
+        if numbers is not None:
+            h = xxh64(np.asarray(numbers).tobytes(), h)
+    return h or 1
+
+
+IDS, LEVELS, LAYERS = (30, 10, 20), (0, 3), 4
+
+
+class Case(support.Case):
+    def setUp(self):
+        super().setUp()
+        hidden = clouds(prompts=3, levels=2, layers=LAYERS, tokens=40, width=12)
+        random = np.random.default_rng(7)
+        tokens = random.integers(0, 500, (3, 2, 40))
+        write_states(self.path("states.h5"), hidden, ids=IDS, levels=LEVELS, token_ids=tokens, loss=random.random((3, 2)),
+                     entropy=random.random((3, 2, 40)), n_tokens=[40, 36, 40],
+                     logit_metric=np.diag(np.arange(1.0, 13.0)))
+        self.results = self.path("results.h5")
+        self.study_file = self.config(files("states.h5"), output=str(self.results),
+                                      observables={"scales": [2, 4], "overlap_k": 5, "angle_layers": [0, 2], "neighbors": True})
+
+    def finished(self):
+        """The finished file's datasets; `restore` gives the file back."""
+        self.run_ok("run", self.study_file)
+        self.bytes = self.results.read_bytes()
+        return support.load_models(self.results)
+
+    def restore(self):
+        self.results.write_bytes(self.bytes)
+
+    def flip(self, name, place, byte=0):
+        """Changes one bit of one number; place: its index."""
+        with h5py.File(self.results, "r+") as file:
+            values = file[name][...]
+            raw = np.atleast_1d(values).view(np.uint8).reshape(np.atleast_1d(values).shape + (values.dtype.itemsize,))
+            raw[place + (byte,) if isinstance(place, tuple) else (place, byte)] ^= 2
+            file[name][...] = values
+
+    def places(self):
+        """For each dataset of clouds: name, index of a number, and the cloud (p, s, l) that it belongs to."""
+        with h5py.File(self.results) as file:
+            model = file["models/model"]
+            for name, where in FIELDS:
+                p, s, place = 1, 1, {"layer": 2, "pair": 1, "angle": 1}.get(where)  # all of layer 2
+                shape = model[name].shape
+                index = (p, s) + (() if where == "last" else (place,))
+                index += tuple(min(1, length - 1) for length in shape[len(index):])
+                yield "models/model/" + name, index, (p, s, LAYERS - 1 if where == "last" else 2)
+        yield "checksums/model", (0, 1, 3), (0, 1, 3)
+
+
+class Checksums(Case):
+    def test_oracle(self):
+        self.assertEqual(xxh64(b""), 0xEF46DB3751D8E999)  # published values
+        self.assertEqual(xxh64(b"abc"), 0x44BC2CF5AD770999)
+
+    def test_every_cloud_has_its_checksum(self):
+        self.run_ok("run", self.study_file, ranks=2)
+        with h5py.File(self.results) as file:
+            model, stored = file["models/model"], file["checksums/model"]
+            self.assertEqual((stored.shape, stored.dtype), (model["status"].shape, np.uint64))
+            self.assertEqual(sorted(stored.attrs), ["long_name", "source", "units"])
+            for p, s, l in np.ndindex(*stored.shape):
+                self.assertEqual(int(stored[p, s, l]), checksum(model, p, s, l), (p, s, l))
+
+    def test_every_number_belongs_to_a_cloud(self):
+        """What FIELDS does not name is an axis, a statistic or a correlation."""
+        names = {name.removeprefix("model/") for name in self.finished()}
+        rest = {name for name in names - {name for name, _ in FIELDS} if not name.startswith(("statistics/", "correlations/"))}
+        self.assertEqual(rest, {"prompt_id", "shuffle", "layer", "layer_pair", "scale", "k", "angle_layer", "token"})
+
+    def test_undone_clouds_have_none(self):
+        config = self.config(synthetic(prompts=24, slow_prompt=9, slow_seconds=0.5), name="slow.yaml", output=str(self.results))
+        self.assertEqual(support.run("run", config, "--max-hours", "0.00001").code, STOPPED)
+        with h5py.File(self.results) as file:
+            done, stored = file["models/model/status"][...] > 0, file["checksums/model"][...]
+        self.assertTrue(done.any() and not done.all())
+        self.assertTrue(((stored != 0) == done).all())
+
+
+class Resume(Case):
+    def resumed(self, ranks=None):
+        """Counts that --resume prints: reused, computed again, to compute."""
+        result = self.run_ok("run", self.study_file, "--resume", ranks=ranks)
+        line, = (line for line in result.err.splitlines() if line.startswith("resume: "))
+        words = line.split()
+        self.assertIn("computed again because their checksum did not match", line)
+        return int(words[1]), int(words[4]), int(words[13])
+
+    def test_each_kind_of_dataset(self):
+        expected = self.finished()
+        n = int(np.prod(expected["model/status"].shape))
+        for turn, (name, index, _) in enumerate(list(self.places())):
+            with self.subTest(dataset=name):
+                self.restore()
+                self.flip(name, index)
+                self.assertEqual(self.resumed(ranks=(None, 2)[turn % 2]), (n - 1, 1, 0))
+                self.assert_same_bytes(support.load_models(self.results), expected, name)
+
+    def test_many_clouds(self):
+        """Each counted once; those that were not done are no damage."""
+        expected = self.finished()
+        n = int(np.prod(expected["model/status"].shape))
+        with h5py.File(self.results, "r+") as file:
+            file["models/model/cosine_similarity/mean"][:, 0, 1] = 0.5  # 3 clouds
+            file["models/model/cosine_similarity/std"][:, 0, 1] = 0.5
+            file["models/model/loss"][2, 1] = 1.0
+            file["models/model/status"][0] = 0
+        self.assertEqual(self.resumed(ranks=3), (n - 8 - 3, 3, 8))  # prompt 0's bad one is to do already
+        self.assert_same_bytes(support.load_models(self.results), expected)
+        self.assertEqual(self.resumed(), (n, 0, 0))
+
+    def test_status_of_an_undone_cloud(self):
+        """A status without values behind it: as after a power failure that lost the values' blocks."""
+        expected = self.finished()
+        with h5py.File(self.results, "r+") as file:
+            for name, _ in FIELDS[:-2]:
+                file["models/model/" + name][...] = np.nan if file["models/model/" + name].dtype.kind == "f" else 0
+        self.assertEqual(self.resumed(), (0, expected["model/status"].size, 0))
+        self.assert_same_bytes(support.load_models(self.results), expected)
+
+    def test_file_without_checksums(self):
+        self.finished()
+        with h5py.File(self.results, "r+") as file:
+            del file["checksums"]
+        result = support.run("run", self.study_file, "--resume", ranks=2)
+        self.assertEqual(result.code, BAD_DATA, result)
+        self.assertEqual(len(result.errors), 1, result)
+        self.assertIn("no /checksums/model", result.err)
+        for command in ("info", "report"):
+            self.run_ok(command, self.results)
+        self.run_ok("export", self.results, "--csv", self.path("csv"))
+
+
+support.main()
