@@ -333,27 +333,45 @@ tg_status tg_results_read_level(tg_results *results, int model, int field, int s
   return TG_OK;
 }
 
-/* One level of a statistics or correlation dataset. */
-static tg_status write_level(tg_results *r, int m, hid_t dataset, int n_axes, const tg_axis *axes, int s,
-                             const double *values) {
+/* Moves one level of a statistics or correlation dataset; read_into or write_from is NULL. */
+static tg_status move_level(tg_results *r, int m, hid_t dataset, int n_axes, const tg_axis *axes, int s,
+                            double *read_into, const double *write_from) {
   const tg_results_model *model = &r->layout->models[m];
   hsize_t start[TG_MAX_AXES] = {(hsize_t)s}, count[TG_MAX_AXES] = {1};
   for (int a = 0; a < n_axes; a++) count[a + 1] = (hsize_t)tg_results_axis_length(model, axes[a]);
-  TG_CHECK(tg_results_move(dataset, n_axes + 1, start, count, H5T_NATIVE_DOUBLE, NULL, values) >= 0, TG_EIO,
-           "%s: statistics of %s cannot be written (%s)", r->path, model->name, tg_h5_reason());
+  TG_CHECK(tg_results_move(dataset, n_axes + 1, start, count, H5T_NATIVE_DOUBLE, read_into, write_from) >= 0, TG_EIO,
+           "%s: statistics of %s cannot be %s (%s)", r->path, model->name, write_from ? "written" : "read",
+           tg_h5_reason());
   return TG_OK;
 }
 
-tg_status tg_results_write_moment(tg_results *results, int model, int field, int which, int s, const double *values) {
+static tg_status move_moment(tg_results *r, int m, int field, int which, int s, double *read_into,
+                             const double *write_from) {
   const tg_field *f = &tg_fields[field];
-  return write_level(results, model, results->models[model].moments[field][which], f->n_axes - 2, f->axes + 2, s,
-                     values);
+  return move_level(r, m, r->models[m].moments[field][which], f->n_axes - 2, f->axes + 2, s, read_into, write_from);
+}
+
+static tg_status move_correlation(tg_results *r, int m, int group, int which, int s, double *read_into,
+                                  const double *write_from) {
+  const tg_correlation_field *c = &tg_correlation_fields[group];
+  return move_level(r, m, r->models[m].correlations[group][which], c->n_axes, c->axes, s, read_into, write_from);
+}
+
+tg_status tg_results_write_moment(tg_results *results, int model, int field, int which, int s, const double *values) {
+  return move_moment(results, model, field, which, s, NULL, values);
 }
 
 tg_status tg_results_write_correlation(tg_results *results, int model, int group, int which, int s,
                                        const double *values) {
-  const tg_correlation_field *c = &tg_correlation_fields[group];
-  return write_level(results, model, results->models[model].correlations[group][which], c->n_axes, c->axes, s, values);
+  return move_correlation(results, model, group, which, s, NULL, values);
+}
+
+tg_status tg_results_read_moment(tg_results *results, int model, int field, int which, int s, double *values) {
+  return move_moment(results, model, field, which, s, values, NULL);
+}
+
+tg_status tg_results_read_correlation(tg_results *results, int model, int group, int which, int s, double *values) {
+  return move_correlation(results, model, group, which, s, values, NULL);
 }
 
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end) {

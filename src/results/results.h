@@ -117,6 +117,10 @@ tg_status tg_results_write_moment(tg_results *results, int model, int field, int
 tg_status tg_results_write_correlation(tg_results *results, int model, int group, int which, int s,
                                        const double *values);
 
+/** Reads the same back. */
+tg_status tg_results_read_moment(tg_results *results, int model, int field, int which, int s, double *values);
+tg_status tg_results_read_correlation(tg_results *results, int model, int group, int which, int s, double *values);
+
 /** One rank: writes /complete and /provenance/end. */
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end);
 

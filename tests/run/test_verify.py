@@ -1,13 +1,12 @@
-"""Checksums of clouds, and resuming with them.
+"""Checksums of clouds, resuming with them, and the command `verify`.
 
 Oracles: XXH64 in plain Python after its specification; files changed byte by byte on purpose; an undisturbed run."""
-import itertools
 import struct
 
 import h5py
 import numpy as np
 import support
-from support import BAD_DATA, OK, STOPPED, clouds, files, synthetic, write_states
+from support import BAD_DATA, NO_INPUT, OK, STOPPED, clouds, files, synthetic, write_states
 
 MASK = 2**64 - 1
 PRIMES = 11400714785074694791, 14029467366897019727, 1609587929392839161, 9650029242287828579, 2870177450012600261
@@ -82,17 +81,17 @@ def checksum(model, p, s, l):
     return h or 1
 
 
-IDS, LEVELS, LAYERS = (30, 10, 20), (0, 3), 4
+IDS, LEVELS, LAYERS = (30, 10, 20, 50, 40), (0, 3), 4
 
 
 class Case(support.Case):
     def setUp(self):
         super().setUp()
-        hidden = clouds(prompts=3, levels=2, layers=LAYERS, tokens=40, width=12)
+        hidden = clouds(prompts=5, levels=2, layers=LAYERS, tokens=40, width=12)
         random = np.random.default_rng(7)
-        tokens = random.integers(0, 500, (3, 2, 40))
-        write_states(self.path("states.h5"), hidden, ids=IDS, levels=LEVELS, token_ids=tokens, loss=random.random((3, 2)),
-                     entropy=random.random((3, 2, 40)), n_tokens=[40, 36, 40],
+        tokens = random.integers(0, 500, (5, 2, 40))
+        write_states(self.path("states.h5"), hidden, ids=IDS, levels=LEVELS, token_ids=tokens, loss=random.random((5, 2)),
+                     entropy=random.random((5, 2, 40)), n_tokens=[40, 36, 40, 32, 38],
                      logit_metric=np.diag(np.arange(1.0, 13.0)))
         self.results = self.path("results.h5")
         self.study_file = self.config(files("states.h5"), output=str(self.results),
@@ -181,11 +180,11 @@ class Resume(Case):
         expected = self.finished()
         n = int(np.prod(expected["model/status"].shape))
         with h5py.File(self.results, "r+") as file:
-            file["models/model/cosine_similarity/mean"][:, 0, 1] = 0.5  # 3 clouds
+            file["models/model/cosine_similarity/mean"][:, 0, 1] = 0.5  # 5 clouds
             file["models/model/cosine_similarity/std"][:, 0, 1] = 0.5
             file["models/model/loss"][2, 1] = 1.0
             file["models/model/status"][0] = 0
-        self.assertEqual(self.resumed(ranks=3), (n - 8 - 3, 3, 8))  # prompt 0's bad one is to do already
+        self.assertEqual(self.resumed(ranks=3), (n - 8 - 5, 5, 8))  # prompt 0's bad one is to do already
         self.assert_same_bytes(support.load_models(self.results), expected)
         self.assertEqual(self.resumed(), (n, 0, 0))
 
@@ -209,6 +208,112 @@ class Resume(Case):
         for command in ("info", "report"):
             self.run_ok(command, self.results)
         self.run_ok("export", self.results, "--csv", self.path("csv"))
+
+
+class Verify(Case):
+    def verify(self, code, *says, options=()):
+        result = support.run("verify", self.results, *options)
+        self.assertEqual(result.code, code, result)
+        for text in says:
+            self.assertIn(text, result.out + result.err, result)
+        self.assertEqual(len(result.errors), code != OK, result)
+        return result
+
+    def test_good(self):
+        self.finished()
+        result = self.verify(OK, "checksums   40 clouds: good", "inputs      as they were")
+        self.assertEqual(result.out.count(": good"), result.out.count("\n") - 2, result)
+        self.assertEqual(self.results.read_bytes(), self.bytes, "verify only reads")
+
+    def test_each_kind_of_dataset(self):
+        self.finished()
+        for name, index, (p, s, l) in list(self.places()):
+            with self.subTest(dataset=name):
+                self.restore()
+                self.flip(name, index)
+                text = f"model, prompt {IDS[p]}, level {LEVELS[s]}, layer {l}: the checksum is not that of"
+                self.assertEqual(self.verify(BAD_DATA, text).out.count("the checksum is not"), 1)
+
+    def test_statistics_axes_and_the_rest(self):
+        """Every dataset that holds no cloud's numbers: one bit of one number."""
+        expected = self.finished()
+        clouds_have = {"model/" + name for name, _ in FIELDS}
+        for name in sorted(set(expected) - clouds_have):
+            with self.subTest(dataset=name):
+                values = expected[name]
+                places = np.argwhere(~np.isnan(values.astype(float)))
+                if not places.size:  # nothing but NaN: put a number there
+                    with h5py.File(self.results, "r+") as file:
+                        file["models/" + name][...] = 0.0
+                else:
+                    self.flip("models/" + name, tuple(places[-1]))
+                self.verify(BAD_DATA, "FAILED", name.split("/")[-1])
+                self.restore()
+
+    def test_provenance(self):
+        self.finished()
+        for name, says in (("config", "SHA-256"), ("config_sha256", "SHA-256"), ("config_values", "config_values")):
+            with self.subTest(text=name):
+                with h5py.File(self.results, "r+") as file:
+                    text = file["provenance/" + name][()]
+                    file["provenance/" + name][()] = text.replace(b"8", b"9", 1) if b"8" in text else text.replace(b"5", b"9", 1)
+                self.verify(BAD_DATA, "provenance", says)
+                self.restore()
+        with h5py.File(self.results, "r+") as file:
+            file["provenance/config"][()] = b"output: ["
+        self.verify(BAD_DATA, "config: ")
+
+    def test_config_of_another_study(self):
+        """A config with its own right hash, which the datasets do not follow."""
+        self.finished()
+        other = self.config(files("states.h5"), name="other.yaml", output=str(self.path("other.h5")),
+                            observables={"scales": [2, 8], "overlap_k": 5, "angle_layers": [0, 2], "neighbors": True})
+        self.run_ok("run", other)
+        with h5py.File(self.results, "r+") as file, h5py.File(self.path("other.h5")) as from_file:
+            for name in ("config", "config_sha256", "config_values"):
+                del file["provenance/" + name]
+                from_file.copy("provenance/" + name, file["provenance"])
+        self.verify(BAD_DATA, "/models/model/scale is not the config's")
+
+    def test_interrupted(self):
+        config = self.config(synthetic(prompts=24, slow_prompt=9, slow_seconds=0.5), name="slow.yaml", output=str(self.results))
+        self.assertEqual(support.run("run", config, "--max-hours", "0.00001").code, STOPPED)
+        self.verify(STOPPED, "not complete", "statistics  not checked")
+        with h5py.File(self.results, "r+") as file:
+            done = np.argwhere(file["models/model/status"][...] > 0)
+            file["models/model/loss"][tuple(done[0][:2])] = 1.0
+        self.verify(BAD_DATA, "checksums   FAILED, 1 fault")
+        with h5py.File(self.results, "r+") as file:
+            file["complete"][()] = 1
+        self.verify(BAD_DATA, "not done, but the file says that it is complete", "more")
+
+    def test_without_inputs(self):
+        self.finished()
+        moved = self.path("states.h5").rename(self.path("moved.h5"))
+        self.verify(OK, "inputs      not compared", "states.h5")
+        self.flip("models/model/correlations/id_loss/partial", (0, 1, 0))  # lengths are those of the token ids
+        self.verify(BAD_DATA, "id_loss/partial")
+        self.restore()
+        moved.rename(self.path("states.h5")).touch()
+        self.verify(OK, "changed since the run")
+
+    def test_wrong_files(self):
+        self.finished()
+        self.results.write_bytes(self.bytes[:len(self.bytes) // 2])
+        self.verify(BAD_DATA, "truncated")
+        self.restore()
+        with h5py.File(self.results, "r+") as file:
+            del file["checksums"]
+        self.verify(BAD_DATA, "no /checksums/model")
+        self.restore()
+        with h5py.File(self.results, "r+") as file:
+            del file["models/model/loss"]
+            file["models/model/loss"] = np.zeros((5, 1))
+        self.verify(BAD_DATA, "/models/model/loss has another shape")
+        self.results.unlink()
+        self.verify(NO_INPUT)
+        self.path("states.h5").rename(self.results)
+        self.verify(BAD_DATA, "hidden states")
 
 
 support.main()
