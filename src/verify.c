@@ -7,6 +7,7 @@
 #include "results/load.h"
 #include "statistics.h"
 #include "study.h"
+#include "verify_sample.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -18,6 +19,8 @@ enum { MOST_FAULTS = 5 }; /* of a check, that are printed */
 
 typedef struct {
   const char *path;
+  int sample;
+  uint64_t seed;
   hid_t file;
   bool complete;
   tg_config *config; /* of the provenance; NULL: none that can be read */
@@ -331,6 +334,28 @@ static tg_status check_statistics(verify *v) {
              all_lengths ? "" : ", not the partial correlations (the prompts' lengths are gone with the inputs)");
 }
 
+/* ---- sample ---- */
+
+static void sample_fault(void *context, const tg_results_model *model, int64_t cloud, const char *what) {
+  char name[320];
+  name_cloud(model, cloud, name);
+  fault(context, "%s: %s", name, what);
+}
+
+static tg_status check_sample(verify *v) {
+  if (v->sample == 0) return TG_OK;
+  if (!v->inputs) {
+    printf("%-11s not checked: the inputs are not as they were\n", "sample");
+    return TG_OK;
+  }
+  TG_TRY(begin(v));
+  int n_checked;
+  const tg_sample_job job = {&v->study, v->results, &v->layout, v->sample, v->seed, sample_fault, v};
+  const tg_status st = tg_sample_check(&job, &n_checked);
+  return end(v, st, "sample", "%d %s measured again from the inputs in plain float64", n_checked,
+             n_checked == 1 ? "cloud" : "clouds");
+}
+
 /* ---- all ---- */
 
 static tg_status check_all(verify *v) {
@@ -340,9 +365,12 @@ static tg_status check_all(verify *v) {
   if (!v->results) return TG_OK;
   TG_TRY(check_status(v));
   TG_TRY(check_checksums(v));
-  if (v->complete && v->config) return check_statistics(v);
-  printf("%-11s not checked: %s\n", "statistics", v->config ? "the run is not complete" : "the config cannot be read");
-  return TG_OK;
+  if (v->complete && v->config)
+    TG_TRY(check_statistics(v));
+  else
+    printf("%-11s not checked: %s\n", "statistics",
+           v->config ? "the run is not complete" : "the config cannot be read");
+  return check_sample(v);
 }
 
 static tg_status read_complete(verify *v) {
@@ -357,8 +385,8 @@ static tg_status read_complete(verify *v) {
   return TG_OK;
 }
 
-tg_status tg_verify(const char *path) {
-  verify v = {.path = path};
+tg_status tg_verify(const char *path, int sample, uint64_t seed) {
+  verify v = {.path = path, .sample = sample, .seed = seed};
   TG_TRY(tg_results_open_input(path, &v.file));
   tg_status st = read_complete(&v);
   if (st == TG_OK) st = check_all(&v);

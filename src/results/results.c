@@ -217,8 +217,7 @@ tg_status tg_results_scratch(tg_results *r, size_t bytes) {
 
 hid_t tg_results_memory_type(tg_type type) { return type == TG_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32; }
 
-/* Where a field's numbers of one layer are; beside is there where the field wants it. */
-static const void *numbers_of(int field, const tg_row *row, const tg_results_beside *beside) {
+const void *tg_results_numbers(int field, const tg_row *row, const tg_results_beside *beside) {
   const tg_field *f = &tg_fields[field];
   const unsigned char *at = (const unsigned char *)row + f->offset;
   if (f->origin == TG_FROM_ROW) return at;
@@ -245,7 +244,8 @@ static tg_status write_field(tg_results *r, int m, int field, int64_t p, int s, 
     bytes *= count[a];
   }
   TG_TRY(tg_results_scratch(r, bytes * (size_t)n_rows));
-  for (int a = 0; a < n_rows; a++) memcpy(r->scratch + (size_t)a * bytes, numbers_of(field, &rows[a], NULL), bytes);
+  for (int a = 0; a < n_rows; a++)
+    memcpy(r->scratch + (size_t)a * bytes, tg_results_numbers(field, &rows[a], NULL), bytes);
   TG_CHECK(tg_results_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
                            r->scratch) >= 0,
            TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
@@ -270,7 +270,7 @@ static tg_status write_beside(tg_results *r, int m, int64_t p, int s, const tg_r
     hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s}, count[TG_MAX_AXES] = {1, 1};
     for (int a = 2; a < f->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(model, f->axes[a]);
     TG_CHECK(tg_results_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
-                             numbers_of(field, last, beside)) >= 0,
+                             tg_results_numbers(field, last, beside)) >= 0,
              TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
   }
   return TG_OK;
@@ -284,7 +284,7 @@ static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int fir
   uint64_t *checksums = (uint64_t *)(void *)r->scratch;
   for (int a = 0; a < n_rows; a++) {
     const void *numbers[TG_N_FIELDS];
-    for (int f = 0; f < TG_N_FIELDS; f++) numbers[f] = numbers_of(f, &rows[a], beside);
+    for (int f = 0; f < TG_N_FIELDS; f++) numbers[f] = tg_results_numbers(f, &rows[a], beside);
     checksums[a] = tg_checksum_of(model, first + a, numbers);
   }
   TG_CHECK(tg_results_move(r->models[m].checksums, 3, start, count, H5T_NATIVE_UINT64, NULL, checksums) >= 0, TG_EIO,

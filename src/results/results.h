@@ -98,6 +98,11 @@ tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s
  *  errors  TG_EIO, TG_EINTERNAL */
 tg_status tg_results_check_prompt(tg_results *results, int model, int64_t p, bool *good);
 
+/** Reads all numbers of one cloud back. row: of the model's shape; only what the file has is set. beside: as for writing, its
+ *  token_ids are written to; NULL unless l is the last layer. errors TG_EIO */
+tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, int l, tg_row *row,
+                              tg_results_beside *beside);
+
 /** Sets the status of one cloud to 0: it is to be computed again. */
 tg_status tg_results_forget_cloud(tg_results *results, int model, int64_t p, int s, int l);
 

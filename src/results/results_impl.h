@@ -32,4 +32,7 @@ tg_status tg_results_scratch(tg_results *r, size_t bytes);
 /** The type of a field's numbers in memory. */
 hid_t tg_results_memory_type(tg_type type);
 
+/** Where a field's numbers of one layer are in memory; NULL where they stand beside the layers and `beside` is NULL. */
+const void *tg_results_numbers(int field, const tg_row *row, const tg_results_beside *beside);
+
 #endif

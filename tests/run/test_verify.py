@@ -316,4 +316,87 @@ class Verify(Case):
         self.verify(BAD_DATA, "hidden states")
 
 
+class Sample(Case):
+    def verify(self, code, says, *options):
+        result = support.run("verify", self.results, *options)
+        self.assertEqual(result.code, code, result)
+        self.assertIn(says, result.out, result)
+        return result
+
+    def test_each_kind_of_dataset(self):
+        """A wrong number with the right checksum: only measuring again tells. It is off by three
+        times the tolerance."""
+        self.finished()
+        for name, index, (p, s, l) in list(self.places())[:-1]:
+            with self.subTest(dataset=name):
+                self.restore()
+                with h5py.File(self.results, "r+") as file:
+                    model, dataset = file["models/model"], file[name]
+                    before = dataset[index]
+                    by = (1 if dataset.dtype.kind == "i" else 3e-6 if name.endswith("std") else 3e-11 if "cosine" in name else
+                          before * (3e-6 if "logits/gride" in name else 3e-9))
+                    dataset[index] = before + by
+                    self.assertNotEqual(dataset[index], before)
+                    file["checksums/model"][p, s, l] = checksum(model, p, s, l)
+                text = f"model, prompt {IDS[p]}, level {LEVELS[s]}, layer {l}: {name.removeprefix('models/model/')} is"
+                result = self.verify(BAD_DATA, text, "--sample", "100")
+                self.assertIn("checksums   40 clouds: good", result.out, result)
+                self.assertIn("1 fault in: 40 clouds measured again", result.out, result)
+        self.restore()
+        self.verify(OK, "40 clouds measured again", "--sample", "100")
+
+    def test_hard_clouds(self):
+        """Repeated tokens, zero vectors, NaN, equal tokens, prompts shorter than k, one token: both paths give the same."""
+        hidden = clouds(prompts=6, levels=1, layers=3, tokens=12, width=6)
+        hidden[0, 0, :, 5:9] = hidden[0, 0, :, 4:5]
+        hidden[1, 0, 1, ::3] = 0
+        hidden[2, 0, 1, 0, 0] = np.nan
+        hidden[3, 0, 2] = hidden[3, 0, 2, :1]
+        write_states(self.path("states.h5"), hidden, n_tokens=[12, 12, 12, 12, 4, 1], logit_metric=np.eye(6))
+        config = self.config(files("states.h5"), name="hard.yaml", output=str(self.results),
+                             observables={"scales": [2, 4, 8], "overlap_k": 7, "angle_layers": [1], "neighbors": True})
+        self.run_ok("run", config)
+        self.verify(OK, "18 clouds measured again from the inputs in plain float64: good", "--sample", "100")
+
+    def test_unembedding(self):
+        """W itself instead of W^T W; no layer but one."""
+        random = np.random.default_rng(3)
+        write_states(self.path("states.h5"), clouds(prompts=2, levels=1, layers=1, tokens=20, width=8),
+                     unembedding=random.normal(size=(1500, 8)))
+        config = self.config(files("states.h5"), name="one.yaml", output=str(self.results), observables={"scales": [2, 4]})
+        self.run_ok("run", config)
+        self.verify(OK, "2 clouds measured again", "--sample", "2")
+        with h5py.File(self.results, "r+") as file:
+            file["models/model/logits/gride/value"][0, 0, 0] *= 1.00001
+            file["checksums/model"][0, 0, 0] = checksum(file["models/model"], 0, 0, 0)
+        self.verify(BAD_DATA, "logits/gride/value is", "--sample", "2")
+
+    def test_choice(self):
+        self.finished()
+        self.verify(OK, "sample      3 clouds")
+        self.assertNotIn("sample", self.verify(OK, "", "--sample", "0").out)
+        with h5py.File(self.results, "r+") as file:  # every cloud is wrong: the choice shows
+            file["models/model/cosine_similarity/n_zero"][...] = 1
+            for place in np.ndindex(*file["checksums/model"].shape):
+                file["checksums/model"][place] = checksum(file["models/model"], *place)
+        def chosen(seed):
+            lines = self.verify(BAD_DATA, "4 faults in: 4 clouds", "--sample", "4", "--seed", seed).out.splitlines()
+            return [line.partition(": ")[0] for line in lines if "n_zero is 1" in line]
+        choices = [chosen(seed) for seed in (1, 2, 1)]
+        self.assertEqual(choices[0], choices[2])
+        self.assertNotEqual(choices[0], choices[1])
+        self.assertEqual(len(set(choices[0])), 4)
+
+    def test_other_sources(self):
+        config = self.config(synthetic(), name="synthetic.yaml", output=str(self.results))
+        self.run_ok("run", config)
+        self.verify(OK, "5 clouds measured again", "--sample", "5")
+        self.path("numbers").mkdir()
+        np.save(self.path("numbers/gride.npy"), np.random.default_rng(1).random((2, 3, 3, 2)))
+        config = self.config({"kind": "summaries", "directory": str(self.path("numbers"))}, name="published.yaml",
+                             output=str(self.results), observables={"scales": [2, 4]})
+        self.run_ok("run", config, "--force")
+        self.verify(OK, "3 clouds measured again", "--sample", "3")
+
+
 support.main()
