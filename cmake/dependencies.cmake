@@ -15,8 +15,8 @@ pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas) # libopenblas-dev
 pkg_check_modules(GSL REQUIRED IMPORTED_TARGET gsl)           # libgsl-dev
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)     # libyaml-dev
 pkg_check_modules(MD REQUIRED IMPORTED_TARGET libmd)          # libmd-dev
-
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)   # libjansson-dev
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)  # libxxhash-dev
 
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED) # librandom123-dev
 add_library(random123 INTERFACE)

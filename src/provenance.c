@@ -66,6 +66,11 @@ void tg_provenance_time(char out[TG_END_TIME_ROOM]) {
   strftime(out, TG_END_TIME_ROOM, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
+void tg_provenance_digest(const char *text, char out[TG_DIGEST_ROOM]) {
+  _Static_assert(TG_DIGEST_ROOM == SHA256_DIGEST_STRING_LENGTH, "digits of a SHA-256");
+  SHA256Data((const uint8_t *)text, strlen(text), out);
+}
+
 static tg_status add(tg_provenance_list *list, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static tg_status add(tg_provenance_list *list, const char *name, const char *format, ...) {
@@ -106,9 +111,9 @@ static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
 
 tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out) {
   const tg_config *config = study->config;
-  char digest[SHA256_DIGEST_STRING_LENGTH], now[TG_END_TIME_ROOM];
+  char digest[TG_DIGEST_ROOM], now[TG_END_TIME_ROOM];
   *out = (tg_provenance_list){.n = 0};
-  SHA256Data((const uint8_t *)config->resolved, strlen(config->resolved), digest);
+  tg_provenance_digest(config->resolved, digest);
   tg_provenance_time(now);
   TG_TRY(add(out, "version", "%s", tg_provenance_version()));
   TG_TRY(add(out, "commit", "%s", TG_COMMIT));

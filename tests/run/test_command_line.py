@@ -13,8 +13,7 @@ import numpy as np
 import support
 from support import CONFIG, IO, NO_INPUT, OK, USAGE, clouds, files, synthetic, write_states
 
-COMMANDS = ("run", "validate", "info", "export")
-LATER = ("verify",)
+COMMANDS = ("run", "validate", "info", "export", "verify")
 
 
 def keys_of(name):
@@ -67,11 +66,6 @@ class Usage(support.Case):
         for ranks in (2,):
             result = self.refuse("ruin", ranks=ranks)
             self.assertEqual(len(result.errors), 1, result)
-
-    def test_later_commands_say_so(self):
-        for command in LATER:
-            result = self.refuse(command, "x", says=[command, "version"])
-            self.assertEqual(len(result.err.splitlines()), 1, result)
 
     def test_wrong_options_and_arguments(self):
         config = self.config(synthetic())
