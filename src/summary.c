@@ -62,14 +62,15 @@ static tg_status time_one_cloud(const tg_study *study, int which, double *second
 static double rank_bytes(const tg_study *study, int model, int layers_of_a_shard) {
   const tg_results_model *m = &study->models[model];
   const tg_source_info *info = tg_source_describe(study->sources[model]);
+  const bool metric = info->has_metric || info->vocabulary > 0;
   const double view = (double)tg_source_view_bytes(study->sources[model]);
   if (info->measured) return (double)info->cache_bytes;
   const double n = info->n_tokens, ld = tg_cloud_stride(info->width), d = info->width;
   double bytes = (view > 0.0 ? 1.0 : 2.0) * (double)info->cloud_bytes + (double)info->cache_bytes + view +
-                 tg_measurer_bytes(&m->shape, info->width, study->kernel, info->bfloat16);
+                 tg_measurer_bytes(&m->shape, info->width, study->kernel, info->bfloat16 && !metric);
   bytes += layers_of_a_shard * 8.0 *
            (6.0 * m->shape.n_scales + 2.0 * m->shape.k + n * (m->neighbors ? 1.0 + m->shape.k / 2.0 : 1.0));
-  if (info->has_metric || info->vocabulary > 0) bytes += 8.0 * d * d + 16.0 * n * ld;
+  if (metric) bytes += 24.0 * d * d + 16.0 * n * ld; /* rank 0 factors it */
   return bytes;
 }
 
@@ -97,7 +98,7 @@ static tg_status time_one_pass(tg_source *source, double *seconds) {
 }
 
 tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks) {
-  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 48e6; /* the program with its libraries */
+  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 40e6; /* the program with its libraries */
   int longest = 1;
   for (int64_t a = 0; a < plan->n; a++)
     if (plan->shards[a].end - plan->shards[a].first > longest) longest = plan->shards[a].end - plan->shards[a].first;

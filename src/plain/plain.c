@@ -91,7 +91,9 @@ static int by_exact(const void *a, const void *b) {
 }
 
 static bool same_token(const tg_cloud *c, int i, int j) {
-  return memcmp(c->x + (ptrdiff_t)i * c->ld, c->x + (ptrdiff_t)j * c->ld, (size_t)c->d * sizeof *c->x) == 0;
+  for (int t = 0; t < c->d; t++)
+    if (c->x[(ptrdiff_t)i * c->ld + t] != c->x[(ptrdiff_t)j * c->ld + t]) return false;
+  return true;
 }
 
 static void order_exactly(const tg_cloud *c, int i, neighbor *e, int count) {

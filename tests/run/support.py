@@ -21,6 +21,7 @@ SOURCE = HERE.parent.parent
 DATA = SOURCE / "tests" / "data"
 PROGRAM = os.environ.get("TOKENGEOM", str(SOURCE / "build" / "tokengeom"))
 MPIEXEC = os.environ.get("MPIEXEC", "mpirun")
+SANITIZED = "libasan" in subprocess.run(["ldd", PROGRAM], capture_output=True, text=True).stdout
 
 # Exit statuses of the program.
 OK, USAGE, BAD_DATA, NO_INPUT, INTERNAL, IO, STOPPED, CONFIG = 0, 64, 65, 66, 70, 74, 75, 78
