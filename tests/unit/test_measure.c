@@ -326,10 +326,19 @@ static void token_order_does_not_matter(void) {
   bench b = create_bench(&shape_of_64, 40), moved = create_bench(&shape_of_64, 40);
   int32_t order[N];
   oracle_random r = {10};
-  for (int a = 0; a < 5; a++) {
-    tg_cloud c = oracle_cloud(kinds[a], N, 40, 10);
+  for (int a = 0; a < 10; a++) { /* as float32, and as bfloat16 */
+    tg_cloud c = oracle_cloud(kinds[a / 2], N, 40, 10);
     oracle_permutation(&r, N, order);
     tg_cloud c_moved = oracle_cloud_reordered(&c, order, N);
+    if (a % 2) {
+      oracle_round(&c);
+      oracle_round(&c_moved);
+      const tg_cloud halves[2] = {oracle_half(&c, 1), oracle_half(&c_moved, 2)};
+      oracle_cloud_destroy(&c);
+      oracle_cloud_destroy(&c_moved);
+      c = halves[0];
+      c_moved = halves[1];
+    }
     tg_measure_restart(b.measurer);
     tg_measure_restart(moved.measurer);
     measure(&b, &c);
