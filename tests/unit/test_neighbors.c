@@ -319,6 +319,31 @@ static void the_bound_holds_for_every_pair(void) {
       }
 }
 
+/* Of a number a split into two bfloat16 parts: what the products h h + 2 h l lack of a a, relative. */
+static double lost_by_split(float a) {
+  const float h = oracle_bfloat16(a), l = oracle_bfloat16(a - h);
+  return 1.0 - (double)h * ((double)h + 2.0 * (double)l) / ((double)a * (double)a);
+}
+
+/* The sharp case of the bound of split clouds: coordinates +-a with one a, that loses most, so that all errors add up. Tokens
+ * of one vector then have the distance that was lost: more than 9/10 of what the bound allows for splitting, 2^-15. */
+static void the_bound_of_split_clouds_is_sharp(void) {
+  enum { N = 70, D = 128 };
+  float worst = 1.0f, *x;
+  for (int step = 0; step < 1 << 17; step++) {
+    const float a = 1.0f + (float)step * 0x1p-23f; /* below the first tie of bfloat16 and above it */
+    if (fabs(lost_by_split(a)) > fabs(lost_by_split(worst))) worst = a;
+  }
+  CU_ASSERT(fabs(lost_by_split(worst)) > 0.9 * 0x1p-15);
+  tg_cloud c = oracle_cloud_zeros(N, D, &x);
+  for (int i = 0; i < N; i++)
+    for (int t = 0; t < D; t++) /* two vectors, as often as their negatives: the mean is 0 */
+      x[i * c.ld + t] = ((i % 4 < 2 ? t : t / 2) + i) % 2 && i < N - 2 ? -worst : worst;
+  for (int t = 0; t < D; t++) x[(N - 1) * c.ld + t] = -x[(N - 2) * c.ld + t];
+  if (tg_kernel_runs(TG_KERNEL_SPLIT)) CU_ASSERT(pairs_outside((way){TG_KERNEL_SPLIT, true}, &c, &c) == 0);
+  oracle_cloud_destroy(&c);
+}
+
 /* Closed form: a scale is the power of two that brings the largest coordinate to 1/2..1, norms are those of the definition
  * to d eps, a raw cloud keeps its scale. The bound decides most of a Gaussian cloud: of 199 pairs a row fewer than 60 go to
  * float64. The tick is called. */
@@ -416,6 +441,7 @@ int main(void) {
       {"the fast pass is what it says", the_fast_pass_is_what_it_says},
       {"lists are exact where the matrix comes by rows", lists_are_exact_where_the_matrix_comes_by_rows},
       {"a matrix for larger clouds takes smaller ones", a_matrix_for_larger_clouds_takes_smaller_ones},
+      {"the bound of split clouds is sharp", the_bound_of_split_clouds_is_sharp},
       {"every pass was tried", every_pass_was_tried},
       CU_TEST_INFO_NULL};
   return suite_run("neighbors", tests);
