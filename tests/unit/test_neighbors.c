@@ -344,6 +344,21 @@ static void the_bound_of_split_clouds_is_sharp(void) {
   oracle_cloud_destroy(&c);
 }
 
+/* The sharp case of gamma: behind a 1 come products just below half of its last place, which a sum in order loses, each of
+ * them. Two coordinates are 1, at the ends of the sums of raw clouds; some tokens are the same vector. Every kernel. */
+static void lost_products_are_within_the_bound(void) {
+  enum { N = 10, D = 512 };
+  float *x;
+  tg_cloud c = oracle_cloud_zeros(N, D, &x);
+  for (int i = 0; i < N; i++)
+    for (int t = 0; t < D; t++) x[i * c.ld + t] = t % 256 == 0 ? 1.0f : 0x1.fep-13f * (float)(1 + i / 8);
+  tg_cloud half = oracle_half(&c, 1);
+  for (tg_kernel kernel = 0; kernel < TG_N_KERNELS; kernel++)
+    if (tg_kernel_runs(kernel)) CU_ASSERT(pairs_outside((way){kernel, false}, &c, &half) == 0);
+  oracle_cloud_destroy(&half);
+  oracle_cloud_destroy(&c);
+}
+
 /* Closed form: a scale is the power of two that brings the largest coordinate to 1/2..1, norms are those of the definition
  * to d eps, a raw cloud keeps its scale. The bound decides most of a Gaussian cloud: of 199 pairs a row fewer than 60 go to
  * float64. The tick is called. */
@@ -442,6 +457,7 @@ int main(void) {
       {"lists are exact where the matrix comes by rows", lists_are_exact_where_the_matrix_comes_by_rows},
       {"a matrix for larger clouds takes smaller ones", a_matrix_for_larger_clouds_takes_smaller_ones},
       {"the bound of split clouds is sharp", the_bound_of_split_clouds_is_sharp},
+      {"lost products are within the bound", lost_products_are_within_the_bound},
       {"every pass was tried", every_pass_was_tried},
       CU_TEST_INFO_NULL};
   return suite_run("neighbors", tests);
