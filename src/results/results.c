@@ -1,5 +1,6 @@
 #include "results/results.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "hdf5/h5.h"
 #include "parallel/comm.h"
@@ -217,6 +218,7 @@ static tg_status write_angle_layers(tg_results *r, int m, int64_t p, int s, int 
 
 tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
                                 const tg_row *rows) {
+  TG_TRY(tg_file_still_there(results->path));
   for (int f = 0; f < TG_N_FIELDS; f++) { /* status is the last of the table */
     const tg_field *field = &tg_fields[f];
     if (results->models[model].fields[f] < 0 || field->origin == TG_FROM_LAST_LAYER || field->origin == TG_FROM_PROMPT)
@@ -299,6 +301,7 @@ tg_status tg_results_write_correlation(tg_results *results, int model, int group
 
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end) {
   const int32_t value = complete;
+  TG_TRY(tg_file_still_there(results->path));
   const hid_t flag = H5Dopen2(results->file, "/complete", H5P_DEFAULT);
   const hid_t text = H5Dopen2(results->file, "/provenance/end", H5P_DEFAULT), type = text >= 0 ? H5Dget_type(text) : -1;
   bool good = flag >= 0 && type >= 0 && H5Tget_size(type) > strlen(end);
