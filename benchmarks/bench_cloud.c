@@ -1,5 +1,5 @@
 /* Seconds a cloud by stage, beside cblas_ssyrk on the same cloud in the same run.
- * usage: bench_cloud STATES.h5 [REPEATS]   one thread; every cloud of the file is one case
+ * usage: bench_cloud STATES.h5 [REPEATS [KERNEL]]   one thread; every cloud of the file is one case
  *
  * Rows: kernel,file,cloud,n,d,k,ranks,threads,repeat,seconds,verified,commit,cpu,blas. Kernels are the stages, "all" (read to
  * observables), and "ssyrk" (C = X X^T, float32, upper triangle). A cloud's rows are printed only when its neighbor lists
@@ -30,6 +30,7 @@ typedef struct {
   tg_row row;
   tg_row_shape shape;
   void *raw;
+  void *view; /* of the source's, where it needs one */
   float *x, *gram;
   char cpu[128];
 } bench;
@@ -87,10 +88,13 @@ static void run_case(bench *b, int64_t p, int s, int l, int repeat, int cloud_nu
   memcpy(before, tg_measurer_seconds(b->measurer), sizeof before);
   if (tg_source_read(b->source, p, s, l, b->raw) != TG_OK) die();
   tg_lap(&last, &read);
-  tg_source_convert(b->source, p, b->raw, b->x, &c);
+  tg_source_view(b->source, p, b->raw, b->view, &c);
   tg_lap(&last, &convert);
   if (tg_measure_layer(b->measurer, &c, 0, &b->row) != TG_OK) die();
   tg_lap(&last, &measure);
+  tg_cloud_block(&c, 0, c.n, 0, c.ld, b->x, c.ld); /* float32, for what follows */
+  c = (tg_cloud){c.n, c.d, c.ld, b->x, NULL};
+  last = tg_seconds();
   cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, c.n, c.d, 1.0f, c.x, c.ld, 0.0f, b->gram, c.n);
   tg_lap(&last, &ssyrk);
   if (repeat < 0) return; /* warming up */
@@ -109,7 +113,7 @@ static void run_case(bench *b, int64_t p, int s, int l, int repeat, int cloud_nu
 
 int main(int argc, char **argv) {
   if (argc < 2) {
-    fprintf(stderr, "usage: bench_cloud STATES.h5 [REPEATS]\n");
+    fprintf(stderr, "usage: bench_cloud STATES.h5 [REPEATS [float32|bfloat16|split]]\n");
     return 64;
   }
   tg_model_config model = {.name = (char *)"bench",
@@ -117,6 +121,9 @@ int main(int argc, char **argv) {
   const tg_config config = {
       .path = (char *)"bench", .models = &model, .n_models = 1, .all_prompts = true, .all_levels = true};
   const int repeats = argc > 2 ? atoi(argv[2]) : 5;
+  tg_kernel kernel = tg_kernel_best();
+  for (int a = 0; argc > 3 && a < TG_N_KERNELS; a++)
+    if (strcmp(argv[3], tg_kernel_names[a]) == 0) kernel = (tg_kernel)a;
   bench b = {.file = strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1], .shape = SHAPE};
   tg_h5_prepare();
   openblas_set_num_threads(1);
@@ -125,9 +132,10 @@ int main(int argc, char **argv) {
   const tg_source_info *info = tg_source_describe(b.source);
   const size_t n = (size_t)info->n_tokens, ld = (size_t)tg_cloud_stride(info->width);
   b.shape.n_tokens = info->n_tokens;
-  if (tg_measurer_create(&b.shape, info->width, (tg_tick){NULL, NULL}, &b.measurer) != TG_OK ||
+  if (tg_measurer_create(&b.shape, info->width, kernel, (tg_tick){NULL, NULL}, &b.measurer) != TG_OK ||
       tg_row_create(&b.shape, &b.row) != TG_OK || tg_alloc_bytes(info->cloud_bytes, 1, &b.raw) != TG_OK ||
-      TG_ALLOC(n * ld, &b.x) != TG_OK || TG_ALLOC(n * n, &b.gram) != TG_OK)
+      tg_alloc_bytes(tg_source_view_bytes(b.source) + 64, 1, &b.view) != TG_OK || TG_ALLOC(n * ld, &b.x) != TG_OK ||
+      TG_ALLOC(n * n, &b.gram) != TG_OK)
     die();
   printf("kernel,file,cloud,n,d,k,ranks,threads,repeat,seconds,verified,commit,cpu,blas\n");
   for (int repeat = -1; repeat < repeats; repeat++)
@@ -139,6 +147,7 @@ int main(int argc, char **argv) {
   tg_measurer_destroy(&b.measurer);
   tg_source_destroy(&b.source);
   free(b.raw);
+  free(b.view);
   free(b.x);
   free(b.gram);
   return 0;

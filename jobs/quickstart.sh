@@ -17,6 +17,9 @@ setup_build -DBUILD_TESTING=OFF -DTG_BENCHMARKS=OFF || exit 1
 step "mpirun -n $(nproc) build/tokengeom run config/$study.yaml"
 run_mpi "$(nproc)" build/tokengeom run "config/$study.yaml" --force || exit $?
 
+step "build/tokengeom verify results-$study.h5"
+build/tokengeom verify "results-$study.h5" || exit $?
+
 step "build/tokengeom info results-$study.h5"
 build/tokengeom info "results-$study.h5"
 

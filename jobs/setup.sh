@@ -5,8 +5,8 @@
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-build_packages="gcc make cmake pkg-config git libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libopenblas-dev libgsl-dev
-libyaml-dev libmd-dev librandom123-dev libjansson-dev"
+build_packages="gcc make cmake pkg-config git libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libopenblas-dev libdnnl-dev libgsl-dev
+libyaml-dev libmd-dev librandom123-dev libjansson-dev libxxhash-dev"
 
 llama_packages="g++ python3 python3-venv"
 

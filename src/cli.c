@@ -6,8 +6,11 @@
 #include "draw.h"
 #include "extract.h"
 #include "hdf5/h5.h"
+#include "inputs.h"
+#include "parallel/comm.h"
 #include "pipeline.h"
 #include "signals.h"
+#include "verify.h"
 #include <argp.h>
 #include <errno.h>
 #include <gsl/gsl_errno.h>
@@ -29,6 +32,8 @@ enum {
   KEY_CSV,
   KEY_OUT,
   KEY_TYPE,
+  KEY_SAMPLE,
+  KEY_SEED,
   KEY_HELP_CONFIG
 };
 
@@ -38,6 +43,7 @@ typedef struct {
   int stop_status;
   const char *csv, *out;
   bool float32;
+  int sample, seed;
   const char *argument; /* the first positional argument */
   const char **more;    /* all of them, where a command takes several */
   int n_more;
@@ -109,6 +115,12 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
     if (!a->float32 && strcmp(text, "bfloat16") != 0)
       argp_error(state, "--type: '%s' is neither float32 nor bfloat16", text);
     break;
+  case KEY_SAMPLE:
+    a->sample = whole_number(text, 0, 1 << 24, "--sample", state);
+    break;
+  case KEY_SEED:
+    a->seed = whole_number(text, 0, INT32_MAX, "--seed", state);
+    break;
   case KEY_HELP_CONFIG:
     tg_config_print_keys();
     exit(0);
@@ -158,6 +170,10 @@ static const struct argp_option validate_options[] = {
     SET_OPTION, {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0}, {0}};
 static const struct argp_option export_options[] = {{"csv", KEY_CSV, "DIR", 0, "Directory to write to (required)", 0},
                                                     {0}};
+static const struct argp_option verify_options[] = {
+    {"sample", KEY_SAMPLE, "N", 0, "Measure N clouds again from the inputs (default 3; 0: none)", 0},
+    {"seed", KEY_SEED, "S", 0, "Of the choice of these clouds (default 1)", 0},
+    {0}};
 static const struct argp_option no_options[] = {{0}};
 
 static int report(tg_status st) {
@@ -178,8 +194,11 @@ static int run_main(const arguments *a) {
   tg_run_options options = a->run;
   options.config = a->argument;
   options.overrides = a->overrides;
+  const tg_status looked =
+      tg_inputs_look_before(options.config, options.overrides, options.n_overrides, options.resume);
   if (!start_mpi()) return TG_EINTERNAL;
-  const tg_status st = tg_pipeline_run(&options);
+  tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
+  if (st == TG_OK) st = tg_pipeline_run(&options);
   MPI_Finalize();
   return st == TG_ESTOPPED ? a->stop_status : (int)st;
 }
@@ -190,8 +209,10 @@ static int extract_main(const arguments *a) {
     fprintf(stderr, "tokengeom extract: --out FILE is missing\n");
     return TG_EUSAGE;
   }
+  const tg_status looked = tg_inputs_look_before(options.config, options.overrides, options.n_overrides, false);
   if (!start_mpi()) return TG_EINTERNAL;
-  const tg_status st = tg_extract_run(&options);
+  tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
+  if (st == TG_OK) st = tg_extract_run(&options);
   MPI_Finalize();
   return st == TG_ESTOPPED ? a->stop_status : (int)st;
 }
@@ -205,6 +226,8 @@ static int figures_main(const arguments *a) {
 }
 
 static int report_main(const arguments *a) { return report(tg_command_report(a->argument)); }
+
+static int verify_main(const arguments *a) { return report(tg_verify(a->argument, a->sample, (uint64_t)a->seed)); }
 
 static int info_main(const arguments *a) { return report(tg_command_info(a->argument)); }
 
@@ -223,6 +246,11 @@ static const command commands[] = {
      "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF.",
      figures_options, figures_main, true},
     {"report", "RESULTS", "Print a table of layers and what stands out.", no_options, report_main, false},
+    {"verify", "RESULTS",
+     "Check that a result file is what a run wrote: provenance, shapes, checksums, statistics, a sample of clouds. "
+     "Exit "
+     "status 0 good, 65 not, 66 no such file, 75 good but not complete.",
+     verify_options, verify_main, false},
     {"validate", "CONFIG", "Check a config and its inputs and print the study with every default filled in.",
      validate_options, validate_main, false},
     {"extract", "CONFIG",
@@ -233,9 +261,6 @@ static const command commands[] = {
     {"export", "RESULTS", "Write every dataset of a result file as CSV.", export_options, export_main, false},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
-/* Promised for later versions. */
-static const char *const later[] = {"verify"};
 
 static void print_usage(FILE *out) {
   fprintf(out, "Usage: tokengeom COMMAND [OPTION...] ARGUMENT\n"
@@ -251,14 +276,13 @@ static void print_usage(FILE *out) {
 
 /* Usage errors are printed once: the launchers tell a process its rank before MPI does. */
 static bool is_other_rank(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-  for (size_t a = 0; a < sizeof names / sizeof names[0]; a++)
-    if (getenv(names[a])) return atoi(getenv(names[a])) > 0;
-  return false;
+  int rank, ranks;
+  tg_inputs_rank(&rank, &ranks);
+  return rank > 0;
 }
 
 static int run_command(const command *c, int argc, char **argv) {
-  arguments a = {.stop_status = TG_ESTOPPED};
+  arguments a = {.stop_status = TG_ESTOPPED, .sample = 3, .seed = 1};
   char name[64];
   const struct argp argp = {c->options, parse_option, c->argument, c->doc, NULL, NULL, NULL};
   a.overrides = calloc((size_t)argc, sizeof *a.overrides);
@@ -294,11 +318,6 @@ int tg_cli_main(int argc, char **argv) {
   for (int c = 0; c < N_COMMANDS; c++)
     if (strcmp(name, commands[c].name) == 0) return run_command(&commands[c], argc, argv);
   if (is_other_rank()) return TG_EUSAGE;
-  for (size_t a = 0; a < sizeof later / sizeof later[0]; a++)
-    if (strcmp(name, later[a]) == 0) {
-      fprintf(stderr, "tokengeom: '%s' is not part of this version\n", name);
-      return TG_EUSAGE;
-    }
   if (*name) fprintf(stderr, "tokengeom: '%s' is no command\n", name);
   print_usage(stderr);
   return TG_EUSAGE;

@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "geometry/row.h"
 #include "hdf5/h5.h"
+#include "hdf5/look.h"
+#include "inputs.h"
 #include "provenance.h"
 #include "results/fields.h"
 #include "results/load.h"
@@ -18,7 +20,7 @@
 
 void tg_command_version(void) {
   printf("tokengeom %s\n%sCPU: %s\nkernel: %s\n", tg_provenance_version(), tg_provenance_libraries(),
-         tg_provenance_cpu(), tg_provenance_kernel());
+         tg_provenance_cpu(), tg_provenance_kernel(tg_kernel_best()));
 }
 
 /* ---- validate ---- */
@@ -27,6 +29,7 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
   tg_config *config = NULL;
   tg_study study = {0};
   tg_status st = tg_config_read(path, overrides, n_overrides, &config);
+  if (st == TG_OK) st = tg_inputs_look(config);
   if (st == TG_OK) st = tg_study_open(config, &study);
   if (st == TG_OK) {
     printf("%s# inputs:\n", config->resolved);
@@ -51,8 +54,11 @@ static tg_status print_model_info(hid_t group, const char *name, void *context) 
   int64_t counts[4] = {0};
   tg_status st = tg_array_load(group, "status", &status);
   if (st == TG_OK) st = tg_array_load(group, "shuffle", &levels);
+  if (st == TG_OK && status.n_axes != 3)
+    st = tg_fail(TG_EDATA, TG_HERE, "/models/%s/status has %d axes, expected 3", name, status.n_axes);
   if (st == TG_OK) {
-    for (int64_t a = 0; a < status.count; a++) counts[(int)status.values[a] & 3]++;
+    for (int64_t a = 0; a < status.count; a++)
+      if (status.values[a] >= TG_STATUS_TODO && status.values[a] <= TG_STATUS_BAD) counts[(int)status.values[a]]++;
     printf("model %s: %" PRId64 " prompts, %" PRId64 " layers, shuffle levels", name, status.shape[0], status.shape[2]);
     for (int64_t s = 0; s < levels.count; s++) printf(" %.0f", levels.values[s]);
     printf("\n  clouds: %" PRId64 " done, %" PRId64 " done with reasons, %" PRId64 " bad input, %" PRId64 " to do\n",
@@ -124,6 +130,7 @@ static tg_status print_states_info(const char *path, hid_t file) {
 
 tg_status tg_command_info(const char *path) {
   hid_t file;
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_h5_open_input(path, &file));
   char *format = tg_h5_string_attribute(file, "format");
   tg_status st;
@@ -179,8 +186,15 @@ static tg_status export_dataset(const exporter *e, hid_t group, const char *mode
   for (char *c = name + prefix; *c; c++)
     if (*c == '/') *c = '_';
   tg_status st = tg_array_load(group, path, &a);
-  for (int x = 0; st == TG_OK && x < a.n_axes; x++)
-    st = tg_integers_load(group, tg_axes[field->axes[x]].name, &axes[x], &length);
+  if (st == TG_OK && a.n_axes != field->n_axes)
+    st = tg_fail(TG_EDATA, TG_HERE, "/models/%s/%s has %d axes, expected %d", model, path, a.n_axes, field->n_axes);
+  for (int x = 0; st == TG_OK && x < a.n_axes; x++) {
+    const char *axis = tg_axes[field->axes[x]].name;
+    st = tg_integers_load(group, axis, &axes[x], &length);
+    if (st == TG_OK && length != a.shape[x])
+      st = tg_fail(TG_EDATA, TG_HERE, "/models/%s/%s has length %" PRId64 " on axis %s, whose own is %" PRId64, model,
+                   path, a.shape[x], axis, length);
+  }
   FILE *out = st == TG_OK ? fopen(name, "w") : NULL;
   if (st == TG_OK && !out) st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
   if (st == TG_OK) st = write_csv(out, model, path, field, axes, &a);
@@ -247,6 +261,7 @@ tg_status tg_command_export(const char *path, const char *directory) {
   char *version = NULL;
   hid_t file;
   exporter e = {directory, 0};
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_results_read_provenance(path, "version", &version));
   free(version);
   TG_TRY(tg_h5_open_input(path, &file));

@@ -6,6 +6,7 @@
 #include "figures/figures.h"
 #include "figures/model.h"
 #include "hdf5/h5.h"
+#include "hdf5/look.h"
 #include "results/results.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -47,9 +48,10 @@ static tg_status read_settings(drawing *d, const char *const *arguments, int n, 
     d->paths = (const char *const *)&d->config->output;
     TG_CHECK(access(d->config->output, R_OK) == 0, TG_ENOINPUT, "%s: %s; make it first: tokengeom run %s",
              d->config->output, strerror(errno), arguments[0]);
-    return TG_OK;
+    return tg_h5_look(d->paths, n, NULL);
   }
   char *text = NULL;
+  TG_TRY(tg_h5_look(arguments, n, NULL));
   TG_TRY(tg_results_read_provenance(arguments[0], "config", &text));
   const tg_status st = tg_config_parse_for_results(text, arguments[0], overrides, n_overrides, &d->config);
   free(text);
@@ -189,7 +191,7 @@ static int64_t extreme(const tg_array *a, int sign) {
 static void print_extremes(const tg_figure_model *m, const level_table *t) {
   const int64_t peak = extreme(&t->id, 1), dip = extreme(&t->overlap, -1), r = extreme(&t->r, 0);
   if (peak >= 0) printf("ID peaks at layer %" PRId64 " (%.2f)\n", peak, t->id.values[peak]);
-  if (dip >= 0)
+  if (dip >= 0 && dip < m->n_pairs)
     printf("overlap is lowest from layer %" PRId64 " to %" PRId64 " (%.3f)\n", m->pairs[dip], m->pairs[dip] + 1,
            t->overlap.values[dip]);
   if (r >= 0) {
@@ -234,7 +236,6 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
   tg_figure_model m;
   (void)group;
   tg_status st = tg_figure_model_open(r->path, r->file, name, 0, &m);
-  if (st == TG_OK && m.n_scales == 0) st = tg_fail(TG_EDATA, TG_HERE, "%s: model %s has no scales", r->path, name);
   if (st == TG_OK)
     printf("%s: %" PRId64 " prompts; ID at scale %" PRId64 " and overlap at k = %" PRId64 " (l with l + 1), means over "
            "prompts; r of ln ID and loss\n",
@@ -249,6 +250,7 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
 tg_status tg_command_report(const char *path) {
   reporting r = {path, -1};
   tg_array complete;
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_results_open_input(path, &r.file));
   tg_status st = tg_array_load(r.file, "complete", &complete);
   if (st == TG_OK && complete.values[0] != 1.0)

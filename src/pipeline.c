@@ -46,6 +46,13 @@ static tg_status open_study(run *r) {
   return tg_study_open(r->config, &r->study);
 }
 
+/* Collective. One kernel for all: the slowest of the ranks' best. */
+static void agree_on_kernel(run *r) {
+  int kernel = (int)r->study.kernel;
+  MPI_Allreduce(MPI_IN_PLACE, &kernel, 1, MPI_INT, MPI_MIN, r->comm);
+  r->study.kernel = (tg_kernel)kernel;
+}
+
 /* All ranks must see the same study: plans are made on each. */
 static tg_status same_study(run *r) {
   TG_TRY(tg_comm_same(r->comm, r->config->resolved, strlen(r->config->resolved), "the config"));
@@ -93,7 +100,8 @@ static tg_status check_output(run *r) {
   r->resume = there && r->options->resume;
   if (!r->resume) return TG_OK;
   TG_TRY(compare_with_earlier(r, "config_values", "config", r->config->resolved_values));
-  return compare_with_earlier(r, "inputs", "inputs", r->study.inputs);
+  TG_TRY(compare_with_earlier(r, "inputs", "inputs", r->study.inputs));
+  return tg_results_has_checksums(output, &r->layout);
 }
 
 /* Rank 0: a new file, unless there is an old one to go on with. */
@@ -103,6 +111,15 @@ static tg_status make_output(run *r) {
   r->layout.provenance = r->provenance.items;
   r->layout.n_provenance = r->provenance.n;
   return tg_results_create(r->config->output, &r->layout);
+}
+
+static void count_done(run *r) {
+  r->clouds_before = 0;
+  for (int m = 0; m < r->study.n_models; m++) {
+    const tg_results_model *model = &r->study.models[m];
+    const int64_t n = model->n_prompts * model->n_levels * model->n_layers;
+    for (int64_t a = 0; a < n; a++) r->clouds_before += r->status[m][a] != TG_STATUS_TODO;
+  }
 }
 
 /* Collective. What an earlier run finished; rank 0 reads. */
@@ -118,9 +135,54 @@ static tg_status share_status(run *r) {
     const tg_results_model *model = &r->study.models[m];
     const int64_t row = (int64_t)model->n_levels * model->n_layers;
     for (int64_t p = 0; p < model->n_prompts; p++) MPI_Bcast(r->status[m] + p * row, (int)row, MPI_INT32_T, 0, r->comm);
-    for (int64_t a = 0; a < model->n_prompts * row; a++) r->clouds_before += r->status[m][a] != TG_STATUS_TODO;
   }
   return st;
+}
+
+/* Local. Takes the clouds of a prompt back whose numbers are not those that were written: in the file, then in `status`. */
+static tg_status check_prompt(run *r, int m, int64_t p, bool *good) {
+  const tg_results_model *model = &r->study.models[m];
+  int32_t *status = r->status[m] + p * model->n_levels * model->n_layers;
+  TG_TRY(tg_results_check_prompt(r->results, m, p, good));
+  for (int a = 0; a < model->n_levels * model->n_layers; a++) {
+    if (good[a]) continue;
+    TG_TRY(tg_results_forget_cloud(r->results, m, p, a / model->n_layers, a % model->n_layers));
+    status[a] = TG_STATUS_TODO;
+  }
+  return TG_OK;
+}
+
+/* Collective. Every rank checks its share of a model's prompts, then all know what is left. */
+static tg_status check_model(run *r, int m) {
+  const tg_results_model *model = &r->study.models[m];
+  const int row = model->n_levels * model->n_layers;
+  bool *good = NULL;
+  tg_status st = TG_ALLOC(row, &good);
+  for (int64_t p = r->rank; st == TG_OK && p < model->n_prompts; p += r->ranks) st = check_prompt(r, m, p, good);
+  free(good);
+  st = tg_comm_agree(r->comm, st);
+  for (int64_t p = 0; st == TG_OK && p < model->n_prompts; p++) /* 0 where somebody took it back */
+    MPI_Allreduce(MPI_IN_PLACE, r->status[m] + p * row, row, MPI_INT32_T, MPI_MIN, r->comm);
+  return st;
+}
+
+/* Collective. What is done already, and still is what was written. */
+static tg_status take_over(run *r) {
+  const double start = tg_seconds();
+  int resume = r->resume;
+  MPI_Bcast(&resume, 1, MPI_INT, 0, r->comm);
+  TG_TRY(share_status(r));
+  count_done(r);
+  if (!resume) return TG_OK;
+  const int64_t before = r->clouds_before;
+  for (int m = 0; m < r->study.n_models; m++) TG_TRY(check_model(r, m));
+  count_done(r);
+  if (r->rank == 0)
+    fprintf(stderr,
+            "resume: %" PRId64 " clouds reused, %" PRId64
+            " computed again because their checksum did not match, %" PRId64 " to compute (checked in %.1f s)\n",
+            r->clouds_before, before - r->clouds_before, tg_study_clouds(&r->study) - before, tg_seconds() - start);
+  return TG_OK;
 }
 
 static tg_status make_plan(run *r, int ranks) {
@@ -220,11 +282,12 @@ static tg_status conclude(run *r, int stopped) {
 
 /* Collective. Everything but cosine deviations and logits is the same whatever BLAS does; those want one kernel. */
 static void warn_of_kernels(const run *r) {
-  const char *kernel = tg_provenance_kernel();
+  const char *kernel = tg_provenance_kernel(r->study.kernel);
   if (tg_comm_same(r->comm, kernel, strlen(kernel), "the BLAS kernel") != TG_OK && r->rank == 0)
-    fprintf(stderr,
-            "tokengeom: warning: the ranks' CPUs make OpenBLAS use different kernels; cosine_similarity and logits may "
-            "differ in their last digits from another run, unless OPENBLAS_CORETYPE is set\n");
+    fprintf(
+        stderr,
+        "tokengeom: warning: the ranks' CPUs make OpenBLAS use different kernels; cosine_similarity/std and logits may "
+        "differ in their last digits from another run, unless OPENBLAS_CORETYPE is set\n");
 }
 
 static tg_status execute(run *r, int *stopped) {
@@ -234,7 +297,7 @@ static tg_status execute(run *r, int *stopped) {
   TG_TRY(make_metrics(r));
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? make_output(r) : TG_OK));
   TG_TRY(tg_results_open(r->comm, r->config->output, &r->layout, &r->results));
-  TG_TRY(share_status(r));
+  TG_TRY(take_over(r));
   TG_TRY(tg_comm_agree(r->comm, make_plan(r, r->ranks)));
   TG_TRY(measure(r, stopped));
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? tg_study_check_inputs(&r->study) : TG_OK));
@@ -295,6 +358,7 @@ tg_status tg_pipeline_run(const tg_run_options *options) {
   MPI_Comm_size(r.comm, &r.ranks);
   tg_status st = tg_comm_agree(r.comm, open_study(&r));
   if (st == TG_OK) st = tg_comm_agree(r.comm, same_study(&r));
+  if (st == TG_OK) agree_on_kernel(&r);
   if (st == TG_OK && options->dry_run) {
     st = tg_comm_agree(r.comm, r.rank == 0 ? plan_only(&r) : TG_OK);
   } else if (st == TG_OK) {

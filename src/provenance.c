@@ -29,8 +29,10 @@ const char *tg_provenance_libraries(void) {
   mpi[strcspn(mpi, ",\n")] = '\0';
   H5get_libversion(&major, &minor, &release);
   snprintf(text, sizeof text,
-           "MPI: %s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\nGSL: %s\nlibyaml: %s\nlibllama: %s\ncompiler: %s, %s\n", mpi,
-           major, minor, release, openblas_get_config(), gsl_version, yaml_get_version_string(),
+           "MPI: %s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\noneDNN: %s\nGSL: %s\nlibyaml: %s\nlibllama: %s\ncompiler: "
+           "%s, %s\n",
+           mpi, major, minor, release, openblas_get_config(),
+           tg_tiles_library() ? tg_tiles_library() : "not in this build", gsl_version, yaml_get_version_string(),
            engine ? engine : "not in this build", TG_COMPILER, TG_BUILD_TYPE);
   return text;
 }
@@ -50,10 +52,10 @@ const char *tg_provenance_cpu(void) {
   return text;
 }
 
-const char *tg_provenance_kernel(void) {
+const char *tg_provenance_kernel(tg_kernel kernel) {
   static char text[256];
-  snprintf(text, sizeof text, "float32: centered Gram matrix by OpenBLAS (%s) proposes, float64 decides",
-           openblas_get_corename());
+  snprintf(text, sizeof text, "%s: Gram matrix by %s (OpenBLAS: %s) proposes, float64 decides", tg_kernel_names[kernel],
+           kernel == TG_KERNEL_FLOAT32 ? "OpenBLAS" : tg_tiles_library(), openblas_get_corename());
   return text;
 }
 
@@ -62,6 +64,11 @@ void tg_provenance_time(char out[TG_END_TIME_ROOM]) {
   struct tm utc;
   gmtime_r(&now, &utc);
   strftime(out, TG_END_TIME_ROOM, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+void tg_provenance_digest(const char *text, char out[TG_DIGEST_ROOM]) {
+  _Static_assert(TG_DIGEST_ROOM == SHA256_DIGEST_STRING_LENGTH, "digits of a SHA-256");
+  SHA256Data((const uint8_t *)text, strlen(text), out);
 }
 
 static tg_status add(tg_provenance_list *list, const char *name, const char *format, ...)
@@ -104,9 +111,9 @@ static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
 
 tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out) {
   const tg_config *config = study->config;
-  char digest[SHA256_DIGEST_STRING_LENGTH], now[TG_END_TIME_ROOM];
+  char digest[TG_DIGEST_ROOM], now[TG_END_TIME_ROOM];
   *out = (tg_provenance_list){.n = 0};
-  SHA256Data((const uint8_t *)config->resolved, strlen(config->resolved), digest);
+  tg_provenance_digest(config->resolved, digest);
   tg_provenance_time(now);
   TG_TRY(add(out, "version", "%s", tg_provenance_version()));
   TG_TRY(add(out, "commit", "%s", TG_COMMIT));
@@ -117,7 +124,7 @@ tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_
   TG_TRY(add_models(out, study));
   TG_TRY(add(out, "libraries", "%s", tg_provenance_libraries()));
   TG_TRY(add(out, "cpu", "%s", tg_provenance_cpu()));
-  TG_TRY(add(out, "kernel", "%s", tg_provenance_kernel()));
+  TG_TRY(add(out, "kernel", "%s", tg_provenance_kernel(study->kernel)));
   TG_TRY(add(out, "ranks", "%d ranks x %d BLAS threads", ranks, config->blas_threads));
   TG_TRY(add(out, "seeds", "shuffle %" PRIu64 ", statistics %" PRIu64, config->shuffle_seed, config->statistics_seed));
   TG_TRY(add(out, "start", "%s", now));

@@ -5,7 +5,7 @@
 #include "results/results.h"
 #include "study.h"
 
-enum { TG_N_PROVENANCE = 14, TG_END_TIME_ROOM = 32 };
+enum { TG_N_PROVENANCE = 14, TG_END_TIME_ROOM = 32, TG_DIGEST_ROOM = 65 };
 
 typedef struct {
   tg_provenance items[TG_N_PROVENANCE]; /* texts owned */
@@ -16,10 +16,13 @@ typedef struct {
 const char *tg_provenance_version(void);   /* "0.1.0 (commit)" */
 const char *tg_provenance_libraries(void); /* needs no MPI_Init */
 const char *tg_provenance_cpu(void);
-const char *tg_provenance_kernel(void); /* of the fast pass */
+const char *tg_provenance_kernel(tg_kernel kernel); /* of the fast pass */
 
 /** Time as "2026-01-31T12:00:00Z". */
 void tg_provenance_time(char out[TG_END_TIME_ROOM]);
+
+/** SHA-256 of a text in hexadecimal digits. */
+void tg_provenance_digest(const char *text, char out[TG_DIGEST_ROOM]);
 
 /** errors TG_EINTERNAL. Caller frees with tg_provenance_free, also after a failure. */
 tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out);

@@ -19,6 +19,7 @@ struct tg_states_file {
   const tg_states_layout *layout;
   hid_t file, datasets[N_DATASETS]; /* -1: not in this file */
   void *scratch;                    /* one cloud as stored */
+  float *row;                       /* one row as float32 */
 };
 
 /* ---- what the file holds ---- */
@@ -193,6 +194,7 @@ tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_state
   *out = NULL;
   tg_status st = TG_ALLOC(1, &f);
   if (st == TG_OK) st = tg_alloc_bytes((size_t)i->n_tokens * (size_t)i->width, layout->bfloat16 ? 2 : 4, &f->scratch);
+  if (st == TG_OK) st = TG_ALLOC(tg_cloud_stride(i->width), &f->row);
   TG_TRY(tg_comm_agree(comm, st)); /* before the collective open */
   f->comm = comm;
   f->layout = layout;
@@ -214,6 +216,7 @@ tg_status tg_states_close(tg_states_file **file) {
     st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", f->layout->part, tg_h5_reason());
   st = tg_comm_agree(f->comm, st);
   free(f->scratch);
+  free(f->row);
   free(f);
   *file = NULL;
   return st;
@@ -247,10 +250,11 @@ tg_status tg_states_write_cloud(tg_states_file *f, int64_t p, int s, int l, cons
   const hsize_t start[5] = {(hsize_t)p, (hsize_t)s, (hsize_t)l, 0, 0},
                 count[5] = {1, 1, 1, (hsize_t)cloud->n, (hsize_t)cloud->d};
   for (ptrdiff_t i = 0; i < cloud->n; i++) {
+    const float *row = tg_cloud_row(cloud, (int)i, f->row);
     if (f->layout->bfloat16)
-      round_row(cloud->d, cloud->x + i * cloud->ld, (uint16_t *)f->scratch + i * cloud->d);
+      round_row(cloud->d, row, (uint16_t *)f->scratch + i * cloud->d);
     else
-      memcpy((float *)f->scratch + i * cloud->d, cloud->x + i * cloud->ld, (size_t)cloud->d * sizeof(float));
+      memcpy((float *)f->scratch + i * cloud->d, row, (size_t)cloud->d * sizeof(float));
   }
   const hid_t type = H5Dget_type(f->datasets[STATES]); /* the file's own: nothing is converted */
   const tg_status st = write_block(f, STATES, 5, start, count, type, f->scratch);

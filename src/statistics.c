@@ -9,17 +9,15 @@
 
 /* What all tasks of a model share. */
 typedef struct {
-  const tg_study *study;
-  int model;
+  const tg_statistics_job *job;
   const tg_results_model *m;
-  tg_results *results;
   tg_resamples *resamples;
   double *log_length; /* [n_prompts]; NULL where all prompts are equally long */
 } reduction;
 
 static tg_status read_level(const reduction *r, int field, int s, double **values) {
   TG_TRY(TG_ALLOC((size_t)r->m->n_prompts * (size_t)tg_results_inner(r->m, field), values));
-  return tg_results_read_level(r->results, r->model, field, s, *values);
+  return tg_results_read_level(r->job->results, r->job->model, field, s, *values);
 }
 
 static void moments_of_level(const double *values, int n_prompts, int64_t inner, double *scratch, double *out) {
@@ -45,7 +43,7 @@ static tg_status statistics_task(const reduction *r, int field, int s) {
   if (st == TG_OK) st = TG_ALLOC(TG_N_MOMENTS * inner, &out);
   if (st == TG_OK) moments_of_level(values, (int)r->m->n_prompts, inner, scratch, out);
   for (int w = 0; st == TG_OK && w < TG_N_MOMENTS; w++)
-    st = tg_results_write_moment(r->results, r->model, field, w, s, out + w * inner);
+    st = r->job->take(r->job->context, true, field, w, s, out + w * inner, inner);
   free(values);
   free(scratch);
   free(out);
@@ -91,7 +89,7 @@ static tg_status correlation_task(const reduction *r, int group, int s) {
   if (st == TG_OK) st = correlate(r, x, y, inner, c->log_x, series, out);
   if (st == TG_OK) st = adjust(r, c, inner, out);
   for (int w = 0; st == TG_OK && w < TG_N_R; w++)
-    st = tg_results_write_correlation(r->results, r->model, group, w, s, out + w * inner);
+    st = r->job->take(r->job->context, false, group, w, s, out + w * inner, inner);
   free(x);
   free(y);
   free(series);
@@ -100,22 +98,19 @@ static tg_status correlation_task(const reduction *r, int group, int s) {
 }
 
 static tg_status prepare(reduction *r) {
-  const tg_config *config = r->study->config;
-  const tg_source_info *info = tg_source_describe(r->study->sources[r->model]);
-  TG_TRY(tg_resamples_create(config->bootstrap, (int)info->n_prompts, config->statistics_seed, &r->resamples));
+  const int32_t *n = r->job->n_tokens_of;
+  TG_TRY(tg_resamples_create(r->job->bootstrap, (int)r->m->n_prompts, r->job->seed, &r->resamples));
   bool equal = true;
-  for (int64_t p = 1; p < info->n_prompts; p++) equal = equal && info->n_tokens_of[p] == info->n_tokens_of[0];
+  for (int64_t p = 1; n && p < r->m->n_prompts; p++) equal = equal && n[p] == n[0];
   if (equal) return TG_OK;
-  TG_TRY(TG_ALLOC(info->n_prompts, &r->log_length));
-  for (int64_t p = 0; p < info->n_prompts; p++) r->log_length[p] = log(info->n_tokens_of[p]);
+  TG_TRY(TG_ALLOC(r->m->n_prompts, &r->log_length));
+  for (int64_t p = 0; p < r->m->n_prompts; p++) r->log_length[p] = log(n[p]);
   return TG_OK;
 }
 
-tg_status tg_statistics_run(MPI_Comm comm, const tg_study *study, int model, tg_results *results) {
-  reduction r = {study, model, &study->models[model], results, NULL, NULL};
-  int rank, ranks, task = 0;
-  MPI_Comm_rank(comm, &rank);
-  MPI_Comm_size(comm, &ranks);
+tg_status tg_statistics_compute(const tg_statistics_job *job, int rank, int ranks) {
+  reduction r = {job, job->m, NULL, NULL};
+  int task = 0;
   tg_status st = prepare(&r);
   for (int s = 0; s < r.m->n_levels; s++) { /* the longer tasks first */
     for (int c = 0; c < TG_N_CORRELATIONS; c++)
@@ -126,5 +121,30 @@ tg_status tg_statistics_run(MPI_Comm comm, const tg_study *study, int model, tg_
   }
   tg_resamples_destroy(&r.resamples);
   free(r.log_length);
-  return tg_comm_agree(comm, st);
+  return st;
+}
+
+/* A tg_statistics_take into the file; context: the job. */
+static tg_status write_numbers(void *context, bool moments, int what, int which, int s, const double *values,
+                               int64_t count) {
+  const tg_statistics_job *job = context;
+  (void)count;
+  return moments ? tg_results_write_moment(job->results, job->model, what, which, s, values)
+                 : tg_results_write_correlation(job->results, job->model, what, which, s, values);
+}
+
+tg_status tg_statistics_run(MPI_Comm comm, const tg_study *study, int model, tg_results *results) {
+  const tg_source_info *info = tg_source_describe(study->sources[model]);
+  tg_statistics_job job = {results,
+                           model,
+                           &study->models[model],
+                           info->n_tokens_of,
+                           study->config->bootstrap,
+                           study->config->statistics_seed,
+                           write_numbers,
+                           &job};
+  int rank, ranks;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &ranks);
+  return tg_comm_agree(comm, tg_statistics_compute(&job, rank, ranks));
 }

@@ -90,10 +90,20 @@ tg_status tg_study_check_inputs(const tg_study *study) {
   return TG_OK;
 }
 
+/* The config's kernel, or the best one here. */
+static tg_status choose_kernel(const tg_config *config, tg_kernel *kernel) {
+  *kernel = config->kernel > 0 ? (tg_kernel)(config->kernel - 1) : tg_kernel_best();
+  TG_CHECK(tg_kernel_runs(*kernel), TG_ECONFIG,
+           "%s: compute.kernel: %s needs a build with oneDNN and a CPU with AVX512-BF16 or AMX", config->path,
+           tg_kernel_names[*kernel]);
+  return TG_OK;
+}
+
 tg_status tg_study_open(const tg_config *config, tg_study *out) {
   *out = (tg_study){.config = config, .n_models = config->n_models};
   TG_TRY(TG_ALLOC(config->n_models, &out->sources));
   TG_TRY(TG_ALLOC(config->n_models, &out->models));
+  TG_TRY(choose_kernel(config, &out->kernel));
   for (int m = 0; m < config->n_models; m++) {
     TG_TRY(tg_source_create(config, m, &out->sources[m]));
     out->models[m] = describe_model(config, tg_source_describe(out->sources[m]));

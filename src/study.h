@@ -3,6 +3,7 @@
 #define TG_STUDY_H
 
 #include "config/config.h"
+#include "geometry/gram.h"
 #include "parallel/shard.h"
 #include "results/results.h"
 #include "source/source.h"
@@ -15,9 +16,11 @@ typedef struct {
   int n_models;
   char *inputs;       /* identity of every input, a line each */
   struct stat *files; /* of the files that are read during a run, as they were found */
+  tg_kernel kernel;   /* of the fast pass: the config's, or this CPU's best until the ranks have agreed */
 } tg_study;
 
-/** Opens all sources of a config. out: caller closes. errors those of tg_source_create; TG_ECONFIG for a name twice */
+/** Opens all sources of a config. out: caller closes. errors those of tg_source_create; TG_ECONFIG for a name twice, or a kernel
+ *  that this build or CPU does not have */
 tg_status tg_study_open(const tg_config *config, tg_study *out);
 void tg_study_close(tg_study *study); /* safe after a failed open */
 

@@ -10,30 +10,42 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the plan ---- */
 
-static void fill_random(float *x, const tg_cloud *c) {
+/* float32 or, in the same memory, bfloat16. */
+static void fill_random(void *memory, const tg_cloud *c) {
+  float *x = memory;
+  uint16_t *half = memory;
   for (ptrdiff_t i = 0; i < c->n; i++)
     for (int t = 0; t < c->d; t++) {
       const philox4x32_ctr_t counter = {{(uint32_t)i, (uint32_t)t, 0, 0}};
       const philox4x32_key_t key = {{1, 2}};
       const philox4x32_ctr_t w = philox4x32(counter, key);
-      x[i * c->ld + t] =
-          (float)((double)w.v[0] + (double)w.v[1] + (double)w.v[2] - (double)w.v[3]); /* bell-shaped enough */
+      const float value = (float)(((double)w.v[0] + (double)w.v[1] - (double)w.v[2] - (double)w.v[3]) *
+                                  0x1p-32); /* bell-shaped enough */
+      if (c->half) {
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        half[i * c->ld + t] = (uint16_t)(bits >> 16);
+      } else
+        x[i * c->ld + t] = value;
     }
 }
 
 /* Seconds to measure one cloud of a model's shape, from the second of two measurements. */
-static tg_status time_one_cloud(const tg_results_model *model, int width, double *seconds) {
+static tg_status time_one_cloud(const tg_study *study, int which, double *seconds) {
+  const tg_results_model *model = &study->models[which];
+  const tg_source_info *info = tg_source_describe(study->sources[which]);
   tg_measurer *measurer = NULL;
   tg_row row = {0};
   float *x = NULL;
-  const int n = model->shape.n_tokens, ld = tg_cloud_stride(width);
-  tg_status st = tg_measurer_create(&model->shape, width, (tg_tick){NULL, NULL}, &measurer);
+  const int n = model->shape.n_tokens, width = info->width, ld = tg_cloud_stride(width);
+  tg_status st = tg_measurer_create(&model->shape, width, study->kernel, (tg_tick){NULL, NULL}, &measurer);
   if (st == TG_OK) st = tg_row_create(&model->shape, &row);
   if (st == TG_OK) st = TG_ALLOC((size_t)n * (size_t)ld, &x);
-  const tg_cloud cloud = {n, width, ld, x};
+  const tg_cloud cloud = {n, width, ld, info->bfloat16 ? NULL : x, info->bfloat16 ? (uint16_t *)x : NULL};
   if (st == TG_OK) fill_random(x, &cloud);
   for (int repeat = 0; st == TG_OK && repeat < 2; repeat++) {
     const double start = tg_seconds();
@@ -47,14 +59,18 @@ static tg_status time_one_cloud(const tg_results_model *model, int width, double
 }
 
 /* Memory of one rank that works on a model, bytes: two layers, the measurement's scratch, rows. */
-static double rank_bytes(const tg_results_model *m, const tg_source_info *info, int layers_of_a_shard) {
+static double rank_bytes(const tg_study *study, int model, int layers_of_a_shard) {
+  const tg_results_model *m = &study->models[model];
+  const tg_source_info *info = tg_source_describe(study->sources[model]);
+  const bool metric = info->has_metric || info->vocabulary > 0;
+  const double view = (double)tg_source_view_bytes(study->sources[model]);
   if (info->measured) return (double)info->cache_bytes;
   const double n = info->n_tokens, ld = tg_cloud_stride(info->width), d = info->width;
-  double bytes =
-      (double)info->cloud_bytes + (double)info->cache_bytes + 4.0 * n * ld + tg_measurer_bytes(&m->shape, info->width);
+  double bytes = (view > 0.0 ? 1.0 : 2.0) * (double)info->cloud_bytes + (double)info->cache_bytes + view +
+                 tg_measurer_bytes(&m->shape, info->width, study->kernel, info->bfloat16 && !metric);
   bytes += layers_of_a_shard * 8.0 *
            (6.0 * m->shape.n_scales + 2.0 * m->shape.k + n * (m->neighbors ? 1.0 + m->shape.k / 2.0 : 1.0));
-  if (info->has_metric || info->vocabulary > 0) bytes += 8.0 * d * d + 16.0 * n * ld;
+  if (metric) bytes += 24.0 * d * d + 16.0 * n * ld; /* rank 0 factors it */
   return bytes;
 }
 
@@ -82,7 +98,7 @@ static tg_status time_one_pass(tg_source *source, double *seconds) {
 }
 
 tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks) {
-  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 48e6; /* the program with its libraries */
+  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 40e6; /* the program with its libraries */
   int longest = 1;
   for (int64_t a = 0; a < plan->n; a++)
     if (plan->shards[a].end - plan->shards[a].first > longest) longest = plan->shards[a].end - plan->shards[a].first;
@@ -91,14 +107,14 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
     double one = 0.0, forward = 0.0, cost = 0.0, full = (double)info->n_tokens;
-    if (!info->measured) TG_TRY(time_one_cloud(&study->models[m], info->width, &one));
+    if (!info->measured) TG_TRY(time_one_cloud(study, m, &one));
     if (info->forward) TG_TRY(time_one_pass(study->sources[m], &forward));
     for (int64_t p = 0; p < info->n_prompts; p++) cost += tg_study_layer_cost(study, m, p);
     full = (full + 64.0) * (full + 64.0) * (info->width + 64.0);
     seconds += (one * info->n_layers + forward) * cost / full * info->n_levels;
     shared += (double)info->shared_bytes;
     bytes_to_read += input_bytes(info);
-    memory += rank_bytes(&study->models[m], info, longest); /* a rank may work on all of them in turn */
+    memory += rank_bytes(study, m, longest); /* a rank may work on all of them in turn */
     printf("%-24s %9" PRId64 " %7d %7d %7d %7d %10" PRId64 " %12.4f\n", info->model, info->n_prompts, info->n_levels,
            info->n_layers, info->n_tokens, info->width, info->n_prompts * info->n_levels * info->n_layers, one);
     if (info->forward)

@@ -66,7 +66,8 @@ static tg_status prepare_model(worker *w, int m) {
   if (info->measured) return TG_OK;
   if (!w->readers[m]) TG_TRY(tg_reader_create(study->sources[m], &w->readers[m]));
   if (!w->measurers[m])
-    TG_TRY(tg_measurer_create(&study->models[m].shape, info->width, (tg_tick){tick, w}, &w->measurers[m]));
+    TG_TRY(
+        tg_measurer_create(&study->models[m].shape, info->width, study->kernel, (tg_tick){tick, w}, &w->measurers[m]));
   return TG_OK;
 }
 
@@ -161,14 +162,12 @@ static tg_status write_shard(worker *w, const tg_shard *shard) {
   tg_source *source = w->job->study->sources[shard->model];
   const int n_rows = shard->end - shard->first;
   double last = tg_seconds();
-  if (shard->end == info_of(w, shard)->n_layers) {
-    tg_source_scalars scalars = {.token_ids = w->token_ids};
-    TG_TRY(tg_source_read_scalars(source, shard->prompt, shard->level, &scalars));
-    TG_TRY(tg_results_write_prompt(w->job->results, shard->model, shard->prompt, shard->level, scalars.loss,
-                                   scalars.entropy, w->token_ids, &w->rows[n_rows - 1]));
-  }
-  TG_TRY(
-      tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first, n_rows, w->rows));
+  tg_source_scalars scalars = {.token_ids = w->token_ids};
+  const bool last_layer = shard->end == info_of(w, shard)->n_layers;
+  if (last_layer) TG_TRY(tg_source_read_scalars(source, shard->prompt, shard->level, &scalars));
+  const tg_results_beside beside = {scalars.loss, scalars.entropy, scalars.token_ids};
+  TG_TRY(tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first, n_rows,
+                               w->rows, last_layer ? &beside : NULL));
   tg_lap(&last, &w->report.writing);
   return TG_OK;
 }

@@ -444,6 +444,15 @@ static void read_short_prompts(reading *r, const char *name, const tg_node *node
     mistake_at(r, node, "%s: %s is unknown, expected leave_out or keep", name, shown(node));
 }
 
+static void read_kernel(reading *r, const char *name, const tg_node *node) {
+  for (int a = 0; a < TG_N_COMPUTE_KERNELS; a++)
+    if (is_word(node, tg_compute_kernels[a])) {
+      r->config->kernel = a;
+      return;
+    }
+  mistake_at(r, node, "%s: %s is unknown, expected auto, float32, bfloat16 or split", name, shown(node));
+}
+
 static const char *read_kind(reading *r, const tg_node *node, const char *name, tg_source_config *source) {
   for (int kind = 0; kind < TG_N_SOURCE_KINDS; kind++)
     if (is_word(node, tg_source_kinds[kind])) {
@@ -603,6 +612,9 @@ static void read_special(reading *r, const tg_key *key, int model, tg_node *node
       c->n_angle_layers = (int)read_list(r, name, node, 0, 100000, &list);
       c->angle_layers = to_ints(list, c->n_angle_layers);
     }
+    break;
+  case TG_SECTION_COMPUTE:
+    read_kernel(r, name, node);
     break;
   case TG_SECTION_FIGURES:
     if (strcmp(key->name, "formats") == 0)

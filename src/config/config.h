@@ -20,6 +20,10 @@ typedef enum {
 /* Their names in a config. */
 extern const char *const tg_source_kinds[TG_N_SOURCE_KINDS];
 
+/** Words of compute.kernel: auto, and then the kernels in their order. */
+enum { TG_N_COMPUTE_KERNELS = 4 };
+extern const char *const tg_compute_kernels[TG_N_COMPUTE_KERNELS];
+
 /* The files of a directory of summaries; each may be absent. */
 enum {
   TG_SUMMARY_GRIDE,
@@ -101,6 +105,7 @@ typedef struct {
   bool figures_csv, figures_png, figures_pdf;
 
   int blas_threads; /* inside a rank */
+  int kernel;       /* of the fast pass, a place in tg_compute_kernels; 0: the fastest */
 
   char *resolved;        /* the whole study as YAML with every default filled in, absolute paths; NUL-terminated */
   char *resolved_values; /* its part that changes a value under /models: no output, figures or compute */

@@ -9,6 +9,7 @@
 const char *const tg_section_names[TG_N_SECTIONS] = {
     "", "models[].", "models[].source.", "shuffle.", "observables.", "statistics.", "figures.", "compute."};
 
+const char *const tg_compute_kernels[TG_N_COMPUTE_KERNELS] = {"auto", "float32", "bfloat16", "split"};
 const char *const tg_source_kinds[TG_N_SOURCE_KINDS] = {"hdf5", "llama", "summaries", "synthetic"};
 
 const char *const tg_summary_files[TG_N_SUMMARIES] = {"gride.npy", "mnos.npy", "csn_sim.npy", "losses.npy",
@@ -92,6 +93,8 @@ const tg_key tg_keys[] = {
     {TG_SECTION_FIGURES, "", "formats", TG_KEY_SPECIAL, 0, 0, 0, "[csv, png]", "csv, png, pdf", "what is written"},
     {TG_SECTION_COMPUTE, "", "blas_threads", TG_KEY_INT, IN_CONFIG(blas_threads), 1, 1024, "1", "threads",
      "BLAS threads inside a rank"},
+    {TG_SECTION_COMPUTE, "", "kernel", TG_KEY_SPECIAL, 0, 0, 0, "auto", "auto, float32, bfloat16 or split",
+     "products of the fast pass; auto: the fastest that all ranks have"},
 };
 const int tg_n_keys = sizeof tg_keys / sizeof tg_keys[0];
 

@@ -61,7 +61,9 @@ static void print_special(FILE *out, const tg_config *c, const tg_key *key) {
       print_list(out, c->figure_prompt_ids, c->n_figure_prompt_ids);
     else
       fprintf(out, "%d", c->figure_prompts);
-  } else if (c->all_prompts)
+  } else if (key->section == TG_SECTION_COMPUTE)
+    fputs(tg_compute_kernels[c->kernel], out);
+  else if (c->all_prompts)
     fputs("all", out);
   else
     print_list(out, c->prompt_ids, c->n_prompt_ids);

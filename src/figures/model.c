@@ -2,6 +2,8 @@
 
 #include "base/memory.h"
 #include "hdf5/h5.h"
+#include "results/fields.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 int64_t tg_figure_place(const int64_t *axis, int64_t n, int64_t value) {
@@ -23,6 +25,64 @@ static void find_levels(tg_figure_model *m) {
   }
 }
 
+/* ---- shapes ---- */
+
+static int64_t length_of(const tg_figure_model *m, tg_axis axis) {
+  switch (axis) {
+  case TG_AXIS_PROMPT:
+    return m->n_prompts;
+  case TG_AXIS_SHUFFLE:
+    return m->n_levels;
+  case TG_AXIS_LAYER:
+    return m->n_layers;
+  case TG_AXIS_PAIR:
+    return m->n_pairs;
+  case TG_AXIS_SCALE:
+    return m->n_scales;
+  case TG_AXIS_K:
+    return m->n_k;
+  case TG_AXIS_ANGLE_LAYER:
+    return m->n_angle_layers;
+  default:
+    return -1; /* tokens: any number */
+  }
+}
+
+/* A dataset, where the model has it, must be as long as its axes. */
+static tg_status check_shape(const tg_figure_model *m, const char *path, int n_axes, const tg_axis *axes) {
+  hsize_t shape[H5S_MAX_RANK];
+  if (H5Oexists_by_name(m->group, path, H5P_DEFAULT) <= 0) return TG_OK;
+  const hid_t dataset = H5Dopen2(m->group, path, H5P_DEFAULT), space = dataset >= 0 ? H5Dget_space(dataset) : -1;
+  bool fits = space >= 0 && H5Sget_simple_extent_dims(space, shape, NULL) == n_axes;
+  for (int a = 0; fits && a < n_axes; a++)
+    fits = length_of(m, axes[a]) < 0 || (int64_t)shape[a] == length_of(m, axes[a]);
+  if (space >= 0) H5Sclose(space);
+  if (dataset >= 0) H5Dclose(dataset);
+  TG_CHECK(fits, TG_EDATA, "%s: /models/%s/%s has not the shape of its axes", m->path, m->name, path);
+  return TG_OK;
+}
+
+static tg_status check_shapes(const tg_figure_model *m) {
+  char path[256];
+  for (int f = 0; f < TG_N_FIELDS; f++) {
+    TG_TRY(check_shape(m, tg_fields[f].path, tg_fields[f].n_axes, tg_fields[f].axes));
+    for (int w = 0; tg_fields[f].statistics && w < TG_N_MOMENTS; w++) {
+      snprintf(path, sizeof path, "statistics/%s/%s", tg_fields[f].path, tg_moment_names[w]);
+      TG_TRY(check_shape(m, path, tg_fields[f].n_axes - 1, tg_fields[f].axes + 1));
+    }
+  }
+  for (int c = 0; c < TG_N_CORRELATIONS; c++) {
+    const tg_correlation_field *field = &tg_correlation_fields[c];
+    tg_axis axes[TG_MAX_AXES + 1] = {TG_AXIS_SHUFFLE};
+    for (int a = 0; a < field->n_axes; a++) axes[a + 1] = field->axes[a];
+    for (int w = 0; w < TG_N_R; w++) {
+      snprintf(path, sizeof path, "correlations/%s/%s", field->path, tg_r_names[w]);
+      TG_TRY(check_shape(m, path, field->n_axes + 1, axes));
+    }
+  }
+  return TG_OK;
+}
+
 tg_status tg_figure_model_open(const char *path, hid_t file, const char *name, int64_t example, tg_figure_model *out) {
   int64_t *layers = NULL;
   char place[300];
@@ -40,13 +100,13 @@ tg_status tg_figure_model_open(const char *path, hid_t file, const char *name, i
   TG_TRY(load_axis(out->group, "layer_pair", &out->pairs, &out->n_pairs));
   TG_TRY(load_axis(out->group, "layer", &layers, &out->n_layers));
   free(layers);
-  TG_CHECK(out->n_prompts > 0 && out->n_levels > 0 && out->n_layers > 0, TG_EDATA,
-           "%s: %s has no axis prompt_id, shuffle or layer", path, place);
+  TG_CHECK(out->n_prompts > 0 && out->n_levels > 0 && out->n_layers > 0 && out->n_scales > 0, TG_EDATA,
+           "%s: %s has no axis prompt_id, shuffle, layer or scale", path, place);
   out->example = tg_figure_place(out->prompt_ids, out->n_prompts, example);
   out->substituted = out->example < 0;
   if (out->substituted) out->example = 0;
   find_levels(out);
-  return TG_OK;
+  return check_shapes(out);
 }
 
 void tg_figure_model_close(tg_figure_model *m) {

@@ -16,7 +16,9 @@ typedef struct {
   int64_t low, high; /* places of the lowest and the highest level */
 } tg_figure_model;
 
-/** Opens one model group. example: id of the example prompt. out: caller closes, also after an error. errors TG_EDATA */
+/** Opens one model group, whose datasets must have the lengths of its axes.
+ *  example  id of the example prompt
+ *  out      caller closes, also after an error. errors TG_EDATA */
 tg_status tg_figure_model_open(const char *path, hid_t file, const char *name, int64_t example, tg_figure_model *out);
 void tg_figure_model_close(tg_figure_model *model);
 

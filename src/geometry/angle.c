@@ -2,7 +2,6 @@
 
 #include "base/clones.h"
 #include "base/memory.h"
-#include "geometry/distance.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -23,30 +22,31 @@ TG_CLONES static void kahan_sums(const float *restrict x, const float *restrict 
 
 /* | u|v| -+ v|u| |^2 = 2 |u||v| (|u||v| -+ u.v): with the cosine below 0.999 in size, rounding of about d eps / 16 in the dot
  * product moves the angle by less than 1e-9 degree (derivative 1 / sin < 23); else the sums are formed directly. */
-static double angle_of(const tg_cloud *c, ptrdiff_t i, int32_t a, int32_t b, double u2, double v2, double dot) {
+static double angle_of(const tg_cloud *c, int i, int32_t a, int32_t b, double u2, double v2, double dot,
+                       float *buffer) {
   const double product = sqrt(u2) * sqrt(v2);
   double minus = product - dot, plus = product + dot;
   if (fabs(dot) > 0.999 * product)
-    kahan_sums(c->x + i * c->ld, c->x + (ptrdiff_t)a * c->ld, c->x + (ptrdiff_t)b * c->ld, c->ld, sqrt(u2), sqrt(v2),
-               &minus, &plus);
+    kahan_sums(tg_cloud_row(c, i, buffer), tg_cloud_row(c, a, buffer + c->ld), tg_cloud_row(c, b, buffer + 2 * c->ld),
+               c->ld, sqrt(u2), sqrt(v2), &minus, &plus);
   return 2.0 * atan2(sqrt(minus), sqrt(plus)) * (180.0 / M_PI);
 }
 
 tg_status tg_angle_compute(const tg_cloud *c, const int32_t *index, int stride, const double *d2, int d2_stride,
-                           double *degrees, double *mean, int *n_defined) {
-  double *dots = NULL, sum = 0.0;
-  TG_TRY(TG_ALLOC(c->n, &dots));
-  tg_distance_dots(c, index, index + 1, stride, dots);
+                           const double *dot, double *degrees, double *mean, int *n_defined) {
+  float *buffer = NULL; /* three rows */
+  double sum = 0.0;
+  TG_TRY(TG_ALLOC(3 * (size_t)c->ld, &buffer));
   *n_defined = 0;
   for (ptrdiff_t i = 0; i < c->n; i++) {
     const double u2 = d2[i * d2_stride], v2 = d2[i * d2_stride + 1];
     degrees[i] = NAN;
     if (!(u2 > 0.0 && v2 > 0.0)) continue;
-    degrees[i] = angle_of(c, i, index[i * stride], index[i * stride + 1], u2, v2, dots[i]);
+    degrees[i] = angle_of(c, (int)i, index[i * stride], index[i * stride + 1], u2, v2, dot[i], buffer);
     sum += degrees[i];
     *n_defined += 1;
   }
   *mean = *n_defined > 0 ? sum / *n_defined : NAN;
-  free(dots);
+  free(buffer);
   return TG_OK;
 }

@@ -4,20 +4,51 @@
 #include "base/memory.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* |y_i| / |scale x_i| up to which a float32 product of centered rows is good enough: its error, about 2^-23 times the
  * square of this, stays below 1e-6. */
 static const double WORST_RATIO = 2.0;
 
-/* unit += x_i / |x_i| for all tokens, in token order. */
-TG_CLONES static void add_units(const tg_cloud *c, double scale, const double *restrict inverse,
-                                double *restrict unit) {
-  for (ptrdiff_t i = 0; i < c->n; i++) {
-    const double factor = scale * inverse[i];
-    for (int t = 0; t < c->ld; t++) unit[t] = fma(factor, (double)c->x[i * c->ld + t], unit[t]);
-  }
+struct tg_cosine_sum {
+  tg_cosine out;
+  double *inverse; /* [n] 1 / |x_i|, 0 for a zero vector */
+  double *fast;    /* [n] 1 / |scale x_i|, 0 for poor rows too */
+  int n_poor;
+  float *rows;    /* two of them, for pairs in float64 */
+  double squares; /* sum over all pairs of (cos_ij - mean)^2, poor ones as if their cosine were 0 */
+};
+
+tg_status tg_cosine_create(int n, int d, tg_cosine_sum **out) {
+  tg_cosine_sum *s = NULL;
+  TG_TRY(TG_ALLOC(1, &s));
+  tg_status st = TG_ALLOC(n, &s->inverse);
+  if (st == TG_OK) st = TG_ALLOC(n, &s->fast);
+  if (st == TG_OK) st = TG_ALLOC(2 * (size_t)tg_cloud_stride(d), &s->rows);
+  if (st != TG_OK) tg_cosine_destroy(&s);
+  *out = s;
+  return st;
 }
+
+void tg_cosine_destroy(tg_cosine_sum **sum) {
+  if (!*sum) return;
+  free((*sum)->inverse);
+  free((*sum)->fast);
+  free((*sum)->rows);
+  free(*sum);
+  *sum = NULL;
+}
+
+void tg_cosine_start(tg_cosine_sum *s, const tg_cloud *c, const tg_scan *scan) {
+  const double n = c->n;
+  double total = 0.0; /* sum of all n^2 cosines */
+  for (int t = 0; t < c->d; t++) total += scan->unit[t] * scan->unit[t];
+  for (int i = 0; i < c->n; i++) s->inverse[i] = scan->norm2[i] > 0.0 ? 1.0 / sqrt(scan->norm2[i]) : 0.0;
+  s->squares = 0.0;
+  s->out = (tg_cosine){total / (n * n), NAN, NAN, scan->n_zero};
+  if (c->n > 1) s->out.mean_offdiagonal = (total - (n - scan->n_zero)) / (n * (n - 1.0));
+}
+
+double tg_cosine_mean(const tg_cosine_sum *s) { return s->out.mean; }
 
 /* cos_ij - mean, squared and summed over j < count; cos_ij from the centered Gram matrix. */
 TG_CLONES static double deviations(const float *restrict g, const double *restrict inner,
@@ -39,68 +70,55 @@ TG_CLONES static double deviations(const float *restrict g, const double *restri
   return sum;
 }
 
-TG_CLONES static double dot(const float *restrict a, const float *restrict b, int ld, double scale) {
+/* Which rows the float32 products are good enough for. */
+static void mark_poor(tg_cosine_sum *s, const tg_gram *g) {
+  s->n_poor = 0;
+  for (int i = 0; i < g->n; i++) {
+    const double inverse = s->inverse[i] / g->scale;
+    const int poor = sqrt((double)g->norm2[i]) * inverse > WORST_RATIO;
+    s->fast[i] = poor ? 0.0 : inverse;
+    s->n_poor += poor;
+  }
+}
+
+void tg_cosine_add(tg_cosine_sum *s, const tg_gram *g) {
+  mark_poor(s, g);
+  for (int i = g->first; i < g->first + g->rows; i++) {
+    const double diagonal = (s->inverse[i] > 0.0 ? 1.0 : 0.0) - s->out.mean;
+    s->squares += diagonal * diagonal + 2.0 * deviations(tg_gram_row(g, i), g->inner, s->fast,
+                                                         g->inner[i] + g->mean_norm2, s->fast[i], s->out.mean, i);
+  }
+}
+
+/* Whether a row is poor: its products were left out. */
+static int is_poor(const tg_cosine_sum *s, int i) { return s->fast[i] == 0.0 && s->inverse[i] > 0.0; }
+
+TG_CLONES static double dot(const float *restrict a, const float *restrict b, int ld, double inverse_a,
+                            double inverse_b) {
   double lane[TG_LANES] = {0}, sum = 0.0;
   for (int t = 0; t < ld; t += TG_LANES)
-    for (int q = 0; q < TG_LANES; q++) lane[q] = fma(scale * (double)a[t + q], scale * (double)b[t + q], lane[q]);
+    for (int q = 0; q < TG_LANES; q++)
+      lane[q] = fma(inverse_a * (double)a[t + q], inverse_b * (double)b[t + q], lane[q]);
   for (int q = 0; q < TG_LANES; q++) sum += lane[q];
   return sum;
 }
 
-static int is_poor(const tg_gram *g, int i, const double *inverse) {
-  return sqrt((double)g->norm2[i]) * inverse[i] > WORST_RATIO;
-}
-
-/* Pairs i < j with a poor row, in float64; the fast pass took their cosine for 0. */
-static double poor_pairs(const tg_gram *g, const tg_cloud *c, const double *inverse, double mean) {
+/* What the pairs i < j with a poor row add to the squares, in float64. */
+static double poor_pairs(const tg_cosine_sum *s, const tg_cloud *c) {
   double sum = 0.0;
-  for (ptrdiff_t i = 0; i < c->n; i++)
-    for (ptrdiff_t j = 0; j < i; j++) {
-      if (!is_poor(g, (int)i, inverse) && !is_poor(g, (int)j, inverse)) continue;
-      const double cosine = dot(c->x + i * c->ld, c->x + j * c->ld, c->ld, g->scale) * inverse[i] * inverse[j];
-      sum += (cosine - mean) * (cosine - mean) - mean * mean;
+  for (int i = 0; i < c->n; i++) {
+    const float *x = tg_cloud_row(c, i, s->rows);
+    for (int j = 0; j < i; j++) {
+      if (!is_poor(s, i) && !is_poor(s, j)) continue;
+      const double cosine = dot(x, tg_cloud_row(c, j, s->rows + c->ld), c->ld, s->inverse[i], s->inverse[j]);
+      sum += (cosine - s->out.mean) * (cosine - s->out.mean) - s->out.mean * s->out.mean;
     }
+  }
   return sum;
 }
 
-/* Sum over all n^2 pairs of (cos_ij - mean)^2. fast [n]: scratch for the inverse norms of the rows that are not poor. */
-static double sum_of_deviations(const tg_gram *g, const tg_cloud *c, const double *inverse, double mean, double *fast) {
-  double sum = 0.0;
-  int poor = 0;
-  for (int i = 0; i < c->n; i++) {
-    fast[i] = is_poor(g, i, inverse) ? 0.0 : inverse[i];
-    poor += is_poor(g, i, inverse);
-  }
-  for (int i = 0; i < c->n; i++) {
-    const double diagonal = (inverse[i] > 0.0 ? 1.0 : 0.0) - mean;
-    sum += diagonal * diagonal + 2.0 * deviations(g->g + (ptrdiff_t)i * g->gld, g->inner, fast,
-                                                  g->inner[i] + g->mean_norm2, fast[i], mean, i);
-  }
-  if (poor > 0) sum += 2.0 * poor_pairs(g, c, inverse, mean);
-  return sum > 0.0 ? sum : 0.0;
-}
-
-tg_status tg_cosine_compute(const tg_gram *gram, const tg_cloud *c, tg_cosine *out) {
-  double *inverse = NULL, *fast = NULL, *unit = NULL;
-  const double n = c->n;
-  tg_status st = TG_ALLOC(c->n, &inverse);
-  if (st == TG_OK) st = TG_ALLOC(c->n, &fast);
-  if (st == TG_OK) st = TG_ALLOC(c->ld, &unit);
-  if (st == TG_OK) {
-    *out = (tg_cosine){0};
-    for (int i = 0; i < c->n; i++) {
-      inverse[i] = gram->norm[i] > 0.0 ? 1.0 / gram->norm[i] : 0.0;
-      out->n_zero += gram->norm[i] == 0.0;
-    }
-    add_units(c, gram->scale, inverse, unit);
-    double total = 0.0; /* sum of all n^2 cosines */
-    for (int t = 0; t < c->d; t++) total += unit[t] * unit[t];
-    out->mean = total / (n * n);
-    out->mean_offdiagonal = c->n > 1 ? (total - (n - out->n_zero)) / (n * (n - 1.0)) : NAN;
-    out->std = sqrt(sum_of_deviations(gram, c, inverse, out->mean, fast) / (n * n));
-  }
-  free(inverse);
-  free(fast);
-  free(unit);
-  return st;
+tg_cosine tg_cosine_end(tg_cosine_sum *s, const tg_cloud *c) {
+  const double squares = s->squares + (s->n_poor > 0 ? 2.0 * poor_pairs(s, c) : 0.0);
+  s->out.std = sqrt(squares > 0.0 ? squares : 0.0) / c->n;
+  return s->out;
 }

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "geometry/cloud.h"
 #include "geometry/gram.h"
+#include "geometry/scan.h"
 
 typedef struct {
   double mean, std;        /* over all n^2 pairs, diagonal included; population deviation */
@@ -12,13 +13,23 @@ typedef struct {
   int n_zero;              /* zero vectors: their cosine with everything is 0 */
 } tg_cosine;
 
-/** gram  the fast pass of c. The means are exact: sum_ij cos_ij = |sum_i x_i / |x_i||^2 in float64. The deviation is a sum
- *        over the float32 Gram matrix; by the triangle inequality its error is at most the root mean square of the errors
- *        of the cosines: 1e-8 on activations, and below 1e-6 unless all products of a pair round the same way, as where
- *        all coordinates are equal in size. Rows whose centered vector is so much longer than the vector itself that this
- *        would fail are computed in float64.
- *  errors TG_EINTERNAL without memory
+/** The sum over the pairs while rows of the Gram matrix come and go; one per thread. */
+typedef struct tg_cosine_sum tg_cosine_sum;
+
+/** For clouds of up to n tokens and width d. errors TG_EINTERNAL. Caller destroys. */
+tg_status tg_cosine_create(int n, int d, tg_cosine_sum **out);
+void tg_cosine_destroy(tg_cosine_sum **sum); /* safe on NULL, leaves NULL */
+
+/** Three steps: start, add for every set of rows that `gram` holds in turn, end.
+ *  scan  of c. The means are exact: sum_ij cos_ij = |sum_i x_i / |x_i||^2 in float64
+ *  gram  the fast pass of c. The deviation is a sum over the float32 Gram matrix; by the triangle inequality its error is at
+ *        most the root mean square of the errors of the cosines: 1e-8 on activations, and below 1e-6 unless all products
+ *        of a pair round the same way, as where all coordinates are equal in size. Rows whose centered vector is so much
+ *        longer than the vector itself that this would fail are computed in float64.
  *  source arXiv 2501.10573, section 3 */
-tg_status tg_cosine_compute(const tg_gram *gram, const tg_cloud *c, tg_cosine *out);
+void tg_cosine_start(tg_cosine_sum *sum, const tg_cloud *c, const tg_scan *scan);
+double tg_cosine_mean(const tg_cosine_sum *sum); /* known from the start on */
+void tg_cosine_add(tg_cosine_sum *sum, const tg_gram *gram);
+tg_cosine tg_cosine_end(tg_cosine_sum *sum, const tg_cloud *c);
 
 #endif

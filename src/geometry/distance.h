@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Coordinates summed at a time: a block of 1024 tokens stays in the second-level cache. */
-enum { TG_DISTANCE_BLOCK = 512 };
+/* Coordinates summed at a time: a block of 1024 tokens as float32 stays in the second-level cache. */
+enum { TG_DISTANCE_BLOCK = 256 };
 
 /** A pair of tokens whose squared distance is wanted, and the answer. */
 typedef struct {
@@ -16,15 +16,27 @@ typedef struct {
   double d2;
 } tg_pair;
 
-/** Fills pairs[p].d2 = sum_t (x_it - x_jt)^2, p = 0..n_pairs-1; relative error below 2 d eps.
- *  Sums run over blocks of TG_DISTANCE_BLOCK coordinates, in each over TG_LANES lanes, then over a binary tree: the value
- *  depends on the two rows alone. Pairs sorted by i are fastest. */
-void tg_distance_pairs(const tg_cloud *c, tg_pair *pairs, size_t n_pairs);
-void tg_distance_pairs64(const tg_cloud64 *c, tg_pair *pairs, size_t n_pairs);
+/** A token and two others, and the answer: dot = (x_a - x_i) . (x_b - x_i). */
+typedef struct {
+  int32_t i, a, b;
+  double dot;
+} tg_corner;
 
-/** dots[i] = (x_a - x_i) . (x_b - x_i) for a = a_of[i * stride], b = b_of[i * stride], i = 0..n-1; the same order of
- *  summation as above. */
-void tg_distance_dots(const tg_cloud *c, const int32_t *a_of, const int32_t *b_of, ptrdiff_t stride, double *dots);
+/** Fills pairs[p].d2 = sum_t (x_it - x_jt)^2 in one pass over the cloud.
+ *  panel   [n][TG_DISTANCE_BLOCK] scratch, 64-byte aligned
+ *  dots    a number for every run of pairs with the same i, in their order: (x_a - x_i) . (x_b - x_i) for the first two
+ *          pairs (i, a) and (i, b) of the run, which must have two; NULL: not wanted
+ *  error   relative below 2 d eps for d2; below 2 d eps |x_a - x_i| |x_b - x_i| for dots
+ *  Sums run over blocks of TG_DISTANCE_BLOCK coordinates, in each over TG_LANES lanes, then over a binary tree: the value
+ *  depends on the rows alone. Pairs sorted by i are fastest. */
+void tg_distance_batch(const tg_cloud *c, float *panel, tg_pair *pairs, size_t n_pairs, double *dots);
+
+/** The same bits for a few, without scratch and without touching other rows. */
+void tg_distance_pair(const tg_cloud *c, tg_pair *pair);
+void tg_distance_corner(const tg_cloud *c, tg_corner *corner);
+
+/** The same for a float64 cloud. */
+void tg_distance_pairs64(const tg_cloud64 *c, tg_pair *pairs, size_t n_pairs);
 
 /** Unevaluated sum of two float64: about 106 bits. */
 typedef struct {

@@ -5,12 +5,11 @@
 
 #include "geometry/distance.h"
 
-/* Coordinates first..first+length-1 (whole lanes) of every pair; added to d2 unless first = 0. */
-void tg_pairs_block(const tg_cloud *c, int first, int length, tg_pair *pairs, size_t n_pairs);
-void tg_pairs_block64(const tg_cloud64 *c, int first, int length, tg_pair *pairs, size_t n_pairs);
+/* One block of `length` coordinates (whole lanes) of every pair, and of the dots of tg_distance_batch unless NULL; panel
+ * [rows][TG_DISTANCE_BLOCK] holds them for all tokens. add: to what the answers hold, else in place of it. */
+void tg_pairs_block(const float *panel, int length, int add, tg_pair *pairs, size_t n_pairs, double *dots);
 
-/* The same for dots[i] of tg_distance_dots. */
-void tg_dots_block(const tg_cloud *c, int first, int length, const int32_t *a_of, const int32_t *b_of, ptrdiff_t stride,
-                   double *dots);
+/* Coordinates first..first+length-1 of every pair; added to d2 unless first = 0. */
+void tg_pairs_block64(const tg_cloud64 *c, int first, int length, tg_pair *pairs, size_t n_pairs);
 
 #endif

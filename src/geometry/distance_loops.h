@@ -16,48 +16,48 @@ static double NAME(sum_lanes)(const VEC *sum) {
   return lane[0];
 }
 
-#define PAIRS_LOOP(name, cloud, number, LOAD)                                                                          \
-  static void NAME(name)(const cloud *c, int first, int length, tg_pair *restrict pairs, size_t n_pairs) {             \
-    double x[TG_DISTANCE_BLOCK] __attribute__((aligned(64)));                                                          \
-    int32_t i = -1;                                                                                                    \
-    for (size_t p = 0; p < n_pairs; p++) {                                                                             \
-      if (pairs[p].i != i) { /* token i's part is converted once for a run of pairs */                                 \
-        i = pairs[p].i;                                                                                                \
-        for (int t = 0; t < length; t += WIDTH) STORE(x + t, LOAD(c->x + (ptrdiff_t)i * c->ld + first + t));           \
-      }                                                                                                                \
-      const number *y = c->x + (ptrdiff_t)pairs[p].j * c->ld + first;                                                  \
-      VEC sum[GROUPS];                                                                                                 \
-      for (int g = 0; g < GROUPS; g++) sum[g] = ZERO;                                                                  \
-      for (int t = 0; t < length; t += TG_LANES)                                                                       \
-        for (int g = 0; g < GROUPS; g++) {                                                                             \
-          const VEC u = SUB(LOAD64(x + t + g * WIDTH), LOAD(y + t + g * WIDTH));                                       \
-          sum[g] = FMA(u, u, sum[g]);                                                                                  \
-        }                                                                                                              \
-      const double d2 = NAME(sum_lanes)(sum);                                                                          \
-      pairs[p].d2 = first == 0 ? d2 : pairs[p].d2 + d2;                                                                \
-    }                                                                                                                  \
-  }
-PAIRS_LOOP(pairs_block, tg_cloud, float, LOAD32)
-PAIRS_LOOP(pairs_block64, tg_cloud64, double, LOAD64)
-#undef PAIRS_LOOP
-
-static void NAME(dots_block)(const tg_cloud *c, int first, int length, const int32_t *a_of, const int32_t *b_of,
-                             ptrdiff_t stride, double *restrict dots) {
-  for (ptrdiff_t i = 0; i < c->n; i++) {
-    const float *x = c->x + i * c->ld + first;
-    const float *a = c->x + (ptrdiff_t)a_of[i * stride] * c->ld + first;
-    const float *b = c->x + (ptrdiff_t)b_of[i * stride] * c->ld + first;
+static void NAME(pairs_block64)(const tg_cloud64 *c, int first, int length, tg_pair *restrict pairs, size_t n_pairs) {
+  for (size_t p = 0; p < n_pairs; p++) {
+    const double *x = c->x + (ptrdiff_t)pairs[p].i * c->ld + first, *y = c->x + (ptrdiff_t)pairs[p].j * c->ld + first;
     VEC sum[GROUPS];
     for (int g = 0; g < GROUPS; g++) sum[g] = ZERO;
     for (int t = 0; t < length; t += TG_LANES)
       for (int g = 0; g < GROUPS; g++) {
-        const VEC y = LOAD32(x + t + g * WIDTH);
-        sum[g] = FMA(SUB(LOAD32(a + t + g * WIDTH), y), SUB(LOAD32(b + t + g * WIDTH), y), sum[g]);
+        const VEC u = SUB(LOAD64(x + t + g * WIDTH), LOAD64(y + t + g * WIDTH));
+        sum[g] = FMA(u, u, sum[g]);
       }
-    const double dot = NAME(sum_lanes)(sum);
-    dots[i] = first == 0 ? dot : dots[i] + dot;
+    const double d2 = NAME(sum_lanes)(sum);
+    pairs[p].d2 = first > 0 ? pairs[p].d2 + d2 : d2;
   }
 }
+
+#ifndef OWN_PAIRS
+/* (x_a - x) . (x_b - x) over the block; a = b: a squared distance. */
+static double NAME(dot)(const float *x, const float *a, const float *b, int length) {
+  VEC sum[GROUPS];
+  for (int g = 0; g < GROUPS; g++) sum[g] = ZERO;
+  for (int t = 0; t < length; t += TG_LANES)
+    for (int g = 0; g < GROUPS; g++) {
+      const VEC y = LOAD32(x + t + g * WIDTH);
+      sum[g] = FMA(SUB(LOAD32(a + t + g * WIDTH), y), SUB(LOAD32(b + t + g * WIDTH), y), sum[g]);
+    }
+  return NAME(sum_lanes)(sum);
+}
+
+static void NAME(pairs_block)(const float *panel, int length, int add, tg_pair *restrict pairs, size_t n_pairs,
+                              double *restrict dots) {
+  for (size_t p = 0; p < n_pairs; p++) {
+    const float *x = panel + (ptrdiff_t)pairs[p].i * TG_DISTANCE_BLOCK;
+    const float *y = panel + (ptrdiff_t)pairs[p].j * TG_DISTANCE_BLOCK;
+    const double d2 = NAME(dot)(x, y, y, length);
+    pairs[p].d2 = add ? pairs[p].d2 + d2 : d2;
+    if (!dots || (p > 0 && pairs[p - 1].i == pairs[p].i)) continue;
+    const double dot = NAME(dot)(x, y, panel + (ptrdiff_t)pairs[p + 1].j * TG_DISTANCE_BLOCK, length);
+    *dots = add ? *dots + dot : dot;
+    dots++;
+  }
+}
+#endif
 
 #undef GROUPS
 #undef NAME

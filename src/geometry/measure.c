@@ -1,20 +1,25 @@
 #include "geometry/measure.h"
 
-#include "base/clones.h"
 #include "base/memory.h"
 #include "geometry/angle.h"
 #include "geometry/cosine.h"
+#include "geometry/distance.h"
 #include "geometry/distinct.h"
 #include "geometry/gride.h"
 #include "geometry/neighbors.h"
 #include "geometry/overlap.h"
+#include "geometry/scan.h"
 #include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const tg_stage_names[TG_N_STAGES] = {"Gram matrix", "selection", "recompute",    "GRIDE",
-                                                 "cosine",      "angle",     "list overlap", "logits"};
+const char *const tg_stage_names[TG_N_STAGES] = {"scan",   "Gram matrix", "selection",    "recompute", "GRIDE",
+                                                 "cosine", "angle",       "list overlap", "logits"};
+
+/* Centering makes squared lengths 1 - (mean cosine) times what they are, about, and the bound with them. It costs two raw
+ * Gram matrices, as many as 30 pairs a row in float64. So: center at once, or if so many pairs go to float64. */
+static const double CENTER_AT_ONCE = 1.0 / 64.0, CENTER_IF_OPEN = 1.0 / 4.0, MOST_PAIRS = 100.0;
 
 enum { MAX_RANKS = 40 }; /* n1 and n2 of 16 scales, 1 and 2 */
 
@@ -28,20 +33,23 @@ struct tg_measurer {
   tg_row_shape shape;
   int d;
   tg_tick tick;
+  tg_scan *scan;
   tg_gram *gram;
+  tg_cosine_sum *cosine;
   tg_neighbors_scratch *scratch;
   lists before, now;
   int32_t *distinct;
   int n_distinct;
   double *d2;           /* [n][MAX_RANKS] of the distinct tokens */
-  double *d2_all;       /* [n][2]: first and second neighbor of every token */
+  double *d2_all;       /* [n][MAX_RANKS] of all tokens */
+  double *dot;          /* [n] of the differences to the first two neighbors */
   double *numbers;      /* [3 n] scratch */
   double *centered, *z; /* [n][d]: logits only, made on first use */
   double seconds[TG_N_STAGES];
   int64_t float64_pairs;
 };
 
-tg_status tg_measurer_create(const tg_row_shape *shape, int d, tg_tick tick, tg_measurer **out) {
+tg_status tg_measurer_create(const tg_row_shape *shape, int d, tg_kernel kernel, tg_tick tick, tg_measurer **out) {
   tg_measurer *m = NULL;
   *out = NULL;
   TG_TRY(TG_ALLOC(1, &m));
@@ -49,13 +57,16 @@ tg_status tg_measurer_create(const tg_row_shape *shape, int d, tg_tick tick, tg_
   m->d = d;
   m->tick = tick;
   const size_t n = (size_t)shape->n_tokens, k = (size_t)(shape->k > 2 ? shape->k : 2);
-  tg_status st = tg_gram_create(shape->n_tokens, d, &m->gram);
+  tg_status st = tg_scan_create(shape->n_tokens, d, &m->scan);
+  if (st == TG_OK) st = tg_gram_create(shape->n_tokens, d, kernel, &m->gram);
+  if (st == TG_OK) st = tg_cosine_create(shape->n_tokens, d, &m->cosine);
   if (st == TG_OK) st = tg_neighbors_scratch_create(&m->scratch);
   if (st == TG_OK) st = TG_ALLOC(n * k, &m->before.index);
   if (st == TG_OK) st = TG_ALLOC(n * k, &m->now.index);
   if (st == TG_OK) st = TG_ALLOC(n, &m->distinct);
   if (st == TG_OK) st = TG_ALLOC(n * MAX_RANKS, &m->d2);
-  if (st == TG_OK) st = TG_ALLOC(n * 2, &m->d2_all);
+  if (st == TG_OK) st = TG_ALLOC(n * MAX_RANKS, &m->d2_all);
+  if (st == TG_OK) st = TG_ALLOC(n, &m->dot);
   if (st == TG_OK) st = TG_ALLOC(n * 3, &m->numbers);
   if (st != TG_OK) tg_measurer_destroy(&m);
   *out = m;
@@ -65,13 +76,16 @@ tg_status tg_measurer_create(const tg_row_shape *shape, int d, tg_tick tick, tg_
 void tg_measurer_destroy(tg_measurer **measurer) {
   tg_measurer *m = *measurer;
   if (!m) return;
+  tg_scan_destroy(&m->scan);
   tg_gram_destroy(&m->gram);
+  tg_cosine_destroy(&m->cosine);
   tg_neighbors_scratch_destroy(&m->scratch);
   free(m->before.index);
   free(m->now.index);
   free(m->distinct);
   free(m->d2);
   free(m->d2_all);
+  free(m->dot);
   free(m->numbers);
   free(m->centered);
   free(m->z);
@@ -79,29 +93,16 @@ void tg_measurer_destroy(tg_measurer **measurer) {
   *measurer = NULL;
 }
 
-double tg_measurer_bytes(const tg_row_shape *shape, int d) {
+double tg_measurer_bytes(const tg_row_shape *shape, int d, tg_kernel kernel, int bfloat16) {
   const double n = shape->n_tokens, ld = tg_cloud_stride(d), k = shape->k > 2 ? shape->k : 2;
-  return 4.0 * n * ld + 8.0 * n * (n + 24.0) + 8.0 * n * k + n * (8.0 * MAX_RANKS + 8.0 * 5 + 40.0);
+  const double search = n * (4.0 * TG_DISTANCE_BLOCK + 28.0) + 1024.0 * (shape->k + 300.0) * 24.0;
+  return tg_gram_bytes(shape->n_tokens, d, kernel, bfloat16) + search + 28.0 * ld +
+         n * (8.0 * k + 16.0 * MAX_RANKS + 80.0);
 }
 
 void tg_measure_restart(tg_measurer *m) { m->before.n = m->now.n = 0; }
 const double *tg_measurer_seconds(const tg_measurer *m) { return m->seconds; }
 int64_t tg_measurer_float64_pairs(const tg_measurer *m) { return m->float64_pairs; }
-
-/* NaN and Inf have all exponent bits set. */
-TG_CLONES static int is_finite(const tg_cloud *c) {
-  uint32_t largest[TG_LANES] = {0}, all = 0;
-  for (ptrdiff_t i = 0; i < c->n; i++)
-    for (int t = 0; t < c->ld; t += TG_LANES)
-      for (int q = 0; q < TG_LANES; q++) {
-        uint32_t bits;
-        memcpy(&bits, c->x + i * c->ld + t + q, sizeof bits);
-        bits &= 0x7fffffffu;
-        largest[q] = bits > largest[q] ? bits : largest[q];
-      }
-  for (int q = 0; q < TG_LANES; q++) all = largest[q] > all ? largest[q] : all;
-  return all < 0x7f800000u;
-}
 
 static int add_rank(int *ranks, int n_ranks, int rank) {
   int at = n_ranks;
@@ -132,8 +133,16 @@ typedef struct {
   const tg_cloud64 *c64; /* these */
 } points;
 
-static tg_status search(tg_measurer *m, points p, const tg_neighbors_query *query, int32_t *index, double *d2) {
-  TG_TRY(tg_neighbors_find(m->gram, p.c, p.c64, query, m->scratch, m->tick, index, d2));
+/* What a cloud is asked for: lists of all tokens, and distances at ranks, of the distinct tokens in a query of their own
+ * where some are repeated. */
+typedef struct {
+  tg_neighbors_query all, distinct;
+  int ranks[MAX_RANKS], distinct_ranks[MAX_RANKS];
+} queries;
+
+static tg_status search(tg_measurer *m, points p, const tg_neighbors_query *query, int32_t *index, double *d2,
+                        double *dot) {
+  TG_TRY(tg_neighbors_find(m->gram, p.c, p.c64, query, m->scratch, m->tick, index, d2, dot));
   const tg_neighbors_counts counts = tg_neighbors_count(m->scratch);
   m->float64_pairs += counts.float64_pairs;
   if (p.c) { /* those of the logits belong to their own stage */
@@ -143,35 +152,59 @@ static tg_status search(tg_measurer *m, points p, const tg_neighbors_query *quer
   return TG_OK;
 }
 
-/* Lists of all tokens, and the distances that GRIDE wants of the distinct ones: one search where all are distinct. */
-static tg_status find_neighbors(tg_measurer *m, const tg_cloud *c, int only_lists, int *ranks, int *n_ranks) {
-  double lap = tg_seconds();
-  TG_TRY(tg_distinct_find(c, m->distinct, &m->n_distinct));
-  tg_lap(&lap, &m->seconds[TG_STAGE_SELECTION]);
-  const int last = c->n - 1, k = m->shape.k > 2 ? m->shape.k : 2;
-  const int all_distinct = m->n_distinct == c->n;
-  int list_ranks[MAX_RANKS], n_list_ranks = 0;
+static void make_queries(tg_measurer *m, const tg_cloud *c, int only_lists, queries *q) {
+  const int last = c->n - 1, k = m->shape.k > 2 ? m->shape.k : 2, all_distinct = m->n_distinct == c->n;
   m->now.n = c->n;
   m->now.stride = k < last ? k : last;
-  if (!only_lists)
-    for (int rank = 1; rank <= 2 && rank <= last; rank++) list_ranks[n_list_ranks++] = rank;
-  if (!only_lists && all_distinct) n_list_ranks = add_scale_ranks(&m->shape, c->n, list_ranks, n_list_ranks);
-  TG_TRY(search(m, (points){c, NULL}, &(tg_neighbors_query){NULL, c->n, m->now.stride, list_ranks, n_list_ranks},
-                m->now.index, m->d2));
-  if (only_lists) return TG_OK;
-  for (ptrdiff_t i = 0; i < c->n; i++)
-    for (int r = 0; r < 2 && r < last; r++) m->d2_all[2 * i + r] = m->d2[i * n_list_ranks + r];
-  *n_ranks = all_distinct ? n_list_ranks : 0;
-  memcpy(ranks, list_ranks, sizeof list_ranks);
-  if (all_distinct) return TG_OK;
-  *n_ranks = add_scale_ranks(&m->shape, m->n_distinct, ranks, 0);
-  return search(m, (points){c, NULL}, &(tg_neighbors_query){m->distinct, m->n_distinct, 0, ranks, *n_ranks}, NULL,
-                m->d2);
+  q->all = (tg_neighbors_query){NULL, c->n, m->now.stride, q->ranks, 0};
+  q->distinct = (tg_neighbors_query){m->distinct, m->n_distinct, 0, q->distinct_ranks, 0};
+  if (only_lists) return;
+  for (int rank = 1; rank <= 2 && rank <= last; rank++) q->ranks[q->all.n_ranks++] = rank;
+  if (all_distinct)
+    q->all.n_ranks = add_scale_ranks(&m->shape, c->n, q->ranks, q->all.n_ranks);
+  else
+    q->distinct.n_ranks = add_scale_ranks(&m->shape, m->n_distinct, q->distinct_ranks, 0);
 }
 
-/* GRIDE at every scale from d2 [n_points][n_ranks]. */
-static int fit_scales(const tg_measurer *m, int n_points, const int *ranks, int n_ranks, double *value, double *error,
+/* The first rows of the Gram matrix; centered where the raw one decides too little and centering helps. */
+static tg_status first_rows(tg_measurer *m, const tg_cloud *c, const queries *q) {
+  const double gain = 1.0 - tg_cosine_mean(m->cosine);
+  double last = tg_seconds(), pairs;
+  tg_gram_start(m->gram, c, m->scan);
+  if (!m->gram->centered && gain < CENTER_AT_ONCE) tg_gram_center(m->gram);
+  TG_TRY(tg_gram_rows(m->gram, 0, m->tick));
+  if (!m->gram->centered && gain < CENTER_IF_OPEN) {
+    TG_TRY(tg_neighbors_sample(m->gram, &q->all, m->scratch, &pairs));
+    if (pairs > MOST_PAIRS) {
+      tg_gram_center(m->gram);
+      TG_TRY(tg_gram_rows(m->gram, 0, m->tick));
+    }
+  }
+  tg_lap(&last, &m->seconds[TG_STAGE_GRAM]);
+  return TG_OK;
+}
+
+/* Everything that is made of the Gram matrix, by as many of its rows as it holds at a time. */
+static tg_status visit_rows(tg_measurer *m, const tg_cloud *c, int only_lists, const queries *q) {
+  const points p = {c, NULL};
+  double last;
+  TG_TRY(first_rows(m, c, q));
+  for (int first = 0; first < c->n; first += m->gram->rows) {
+    last = tg_seconds();
+    if (first > 0) TG_TRY(tg_gram_rows(m->gram, first, m->tick));
+    tg_lap(&last, &m->seconds[TG_STAGE_GRAM]);
+    if (!only_lists) tg_cosine_add(m->cosine, m->gram);
+    tg_lap(&last, &m->seconds[TG_STAGE_COSINE]);
+    TG_TRY(search(m, p, &q->all, m->now.index, m->d2_all, only_lists ? NULL : m->dot));
+    if (q->distinct.n_ranks > 0) TG_TRY(search(m, p, &q->distinct, NULL, m->d2, NULL));
+  }
+  return TG_OK;
+}
+
+/* GRIDE at every scale from d2 [n_points][ranks]. */
+static int fit_scales(const tg_measurer *m, const tg_neighbors_query *q, const double *d2, double *value, double *error,
                       double *radius) {
+  const int n_points = q->m;
   int reason = 0;
   for (int s = 0; s < m->shape.n_scales; s++) {
     const int n2 = m->shape.scales[s];
@@ -179,8 +212,8 @@ static int fit_scales(const tg_measurer *m, int n_points, const int *ranks, int 
       reason |= TG_REASON_SCALE;
       continue;
     }
-    const tg_gride g =
-        tg_gride_fit(m->d2 + place_of(ranks, n2 / 2), m->d2 + place_of(ranks, n2), n_ranks, n_points, n2, m->numbers);
+    const tg_gride g = tg_gride_fit(d2 + place_of(q->ranks, n2 / 2), d2 + place_of(q->ranks, n2), q->n_ranks, n_points,
+                                    n2, m->numbers);
     value[s] = g.value;
     error[s] = g.error;
     radius[s] = g.radius;
@@ -189,10 +222,10 @@ static int fit_scales(const tg_measurer *m, int n_points, const int *ranks, int 
   return reason;
 }
 
-static tg_status measure_angles(tg_measurer *m, const tg_cloud *c, tg_row *row) {
+static tg_status measure_angles(tg_measurer *m, const tg_cloud *c, int d2_stride, tg_row *row) {
   row->angle_defined = 0;
   if (c->n > 2)
-    TG_TRY(tg_angle_compute(c, m->now.index, m->now.stride, m->d2_all, 2, row->angles, &row->angle_mean,
+    TG_TRY(tg_angle_compute(c, m->now.index, m->now.stride, m->d2_all, d2_stride, m->dot, row->angles, &row->angle_mean,
                             &row->angle_defined));
   if (row->angle_defined < c->n) row->reason |= TG_REASON_ANGLE;
   return TG_OK;
@@ -207,18 +240,21 @@ static void measure_lists(tg_measurer *m, const tg_cloud *c, tg_row *row) {
     memcpy(row->neighbors + i * m->shape.k, m->now.index + i * stride, (size_t)k * sizeof *row->neighbors);
 }
 
-/* Everything of a finite cloud whose Gram matrix is there. */
-static tg_status measure_all(tg_measurer *m, const tg_cloud *c, tg_row *row, double *last) {
-  int ranks[MAX_RANKS], n_ranks = 0;
-  TG_TRY(find_neighbors(m, c, 0, ranks, &n_ranks));
-  *last = tg_seconds();
+/* Everything of a finite cloud whose neighbors are there. */
+static tg_status measure_all(tg_measurer *m, const tg_cloud *c, const queries *q, tg_row *row) {
+  const int all_distinct = m->n_distinct == c->n;
+  double last = tg_seconds();
+  row->cosine = tg_cosine_end(m->cosine, c);
+  if (row->cosine.n_zero > 0) row->reason |= TG_REASON_ZERO;
+  tg_lap(&last, &m->seconds[TG_STAGE_COSINE]);
   row->n_points = m->n_distinct;
-  row->reason |= fit_scales(m, m->n_distinct, ranks, n_ranks, row->gride_value, row->gride_error, row->gride_radius);
-  tg_lap(last, &m->seconds[TG_STAGE_GRIDE]);
-  TG_TRY(measure_angles(m, c, row));
-  tg_lap(last, &m->seconds[TG_STAGE_ANGLE]);
+  row->reason |= fit_scales(m, all_distinct ? &q->all : &q->distinct, all_distinct ? m->d2_all : m->d2,
+                            row->gride_value, row->gride_error, row->gride_radius);
+  tg_lap(&last, &m->seconds[TG_STAGE_GRIDE]);
+  TG_TRY(measure_angles(m, c, q->all.n_ranks, row));
+  tg_lap(&last, &m->seconds[TG_STAGE_ANGLE]);
   measure_lists(m, c, row);
-  tg_lap(last, &m->seconds[TG_STAGE_LISTS]);
+  tg_lap(&last, &m->seconds[TG_STAGE_LISTS]);
   return TG_OK;
 }
 
@@ -227,23 +263,22 @@ tg_status tg_measure_layer(tg_measurer *m, const tg_cloud *c, int only_lists, tg
            "a cloud of %d x %d does not fit a measurer of %d x %d", c->n, c->d, m->shape.n_tokens, m->d);
   double last = tg_seconds();
   const lists recycled = m->before;
+  queries q;
   m->before = m->now;
   m->now = (lists){recycled.index, 0, 0};
   if (row) tg_row_clear(&m->shape, row);
-  if (!is_finite(c)) {
+  tg_scan_cloud(m->scan, c);
+  if (isinf(m->scan->largest)) {
     if (row) row->status = TG_STATUS_BAD, row->reason = TG_REASON_NOT_FINITE;
     return TG_OK;
   }
-  tg_gram_compute(m->gram, c, m->tick);
-  tg_lap(&last, &m->seconds[TG_STAGE_GRAM]);
-  if (only_lists) {
-    int ranks[MAX_RANKS], n_ranks;
-    return find_neighbors(m, c, 1, ranks, &n_ranks);
-  }
-  TG_TRY(tg_cosine_compute(m->gram, c, &row->cosine));
-  if (row->cosine.n_zero > 0) row->reason |= TG_REASON_ZERO;
-  tg_lap(&last, &m->seconds[TG_STAGE_COSINE]);
-  TG_TRY(measure_all(m, c, row, &last));
+  TG_TRY(tg_distinct_find(c, m->scan->hash, m->distinct, &m->n_distinct));
+  make_queries(m, c, only_lists, &q);
+  tg_cosine_start(m->cosine, c, m->scan);
+  tg_lap(&last, &m->seconds[TG_STAGE_SCAN]);
+  TG_TRY(visit_rows(m, c, only_lists, &q));
+  if (only_lists) return TG_OK;
+  TG_TRY(measure_all(m, c, &q, row));
   row->status = row->reason ? TG_STATUS_REASONS : TG_STATUS_DONE;
   return TG_OK;
 }
@@ -253,9 +288,13 @@ static tg_status transform(tg_measurer *m, const tg_cloud *c, const tg_metric *m
   const size_t n = (size_t)m->shape.n_tokens, ld = (size_t)tg_cloud_stride(m->d);
   if (!m->centered) TG_TRY(TG_ALLOC(n * ld, &m->centered));
   if (!m->z) TG_TRY(TG_ALLOC(n * ld, &m->z));
-  for (ptrdiff_t i = 0; i < c->n; i++)
-    for (int t = 0; t < c->d; t++)
-      m->centered[i * c->d + t] = (double)c->x[i * c->ld + t] - (double)(float)(m->gram->mean[t] / m->gram->scale);
+  double *mean = m->z; /* until z is there */
+  tg_cloud_mean(c, m->scan->buffer, mean, NULL);
+  for (int i = 0; i < c->n; i++) {
+    const float *x = tg_cloud_row(c, i, m->scan->buffer);
+    double *to = m->centered + (ptrdiff_t)i * c->d;
+    for (int t = 0; t < c->d; t++) to[t] = (double)x[t] - (double)(float)mean[t];
+  }
   const int stride = tg_cloud_stride(metric->rank);
   memset(m->z, 0, n * (size_t)stride * sizeof *m->z);
   cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, c->n, metric->rank, c->d, 1.0, m->centered, c->d, metric->factor,
@@ -269,12 +308,15 @@ tg_status tg_measure_logits(tg_measurer *m, const tg_cloud *c, const tg_metric *
   double last = tg_seconds();
   int ranks[MAX_RANKS];
   const int n_ranks = add_scale_ranks(&m->shape, m->n_distinct, ranks, 0);
+  const tg_neighbors_query q = {m->distinct, m->n_distinct, 0, ranks, n_ranks};
   tg_cloud64 z;
   TG_TRY(transform(m, c, metric, &z));
-  tg_gram_compute64(m->gram, &z, m->tick);
-  TG_TRY(
-      search(m, (points){NULL, &z}, &(tg_neighbors_query){m->distinct, m->n_distinct, 0, ranks, n_ranks}, NULL, m->d2));
-  row->reason |= fit_scales(m, m->n_distinct, ranks, n_ranks, row->logits_value, row->logits_error, row->logits_radius);
+  tg_gram_start64(m->gram, &z);
+  for (int first = 0; first < c->n; first += m->gram->rows) {
+    TG_TRY(tg_gram_rows(m->gram, first, m->tick));
+    TG_TRY(search(m, (points){NULL, &z}, &q, NULL, m->d2, NULL));
+  }
+  row->reason |= fit_scales(m, &q, m->d2, row->logits_value, row->logits_error, row->logits_radius);
   row->status = row->reason ? TG_STATUS_REASONS : TG_STATUS_DONE;
   tg_lap(&last, &m->seconds[TG_STAGE_LOGITS]);
   return TG_OK;

@@ -23,6 +23,7 @@ void tg_metric_destroy(tg_metric **metric); /* safe on NULL, leaves NULL */
 
 /* Stages whose time is kept. */
 enum {
+  TG_STAGE_SCAN,
   TG_STAGE_GRAM,
   TG_STAGE_SELECTION,
   TG_STAGE_RECOMPUTE,
@@ -39,13 +40,14 @@ extern const char *const tg_stage_names[TG_N_STAGES];
 typedef struct tg_measurer tg_measurer;
 
 /** shape   of the rows it will fill
+ *  kernel  of the fast pass
  *  tick    called every few milliseconds
  *  errors  TG_EINTERNAL. Caller destroys */
-tg_status tg_measurer_create(const tg_row_shape *shape, int d, tg_tick tick, tg_measurer **out);
+tg_status tg_measurer_create(const tg_row_shape *shape, int d, tg_kernel kernel, tg_tick tick, tg_measurer **out);
 void tg_measurer_destroy(tg_measurer **measurer); /* safe on NULL, leaves NULL */
 
-/** Bytes that tg_measurer_create will take, for plans. */
-double tg_measurer_bytes(const tg_row_shape *shape, int d);
+/** Bytes that it comes to hold, for plans; for float32 clouds or bfloat16 ones. */
+double tg_measurer_bytes(const tg_row_shape *shape, int d, tg_kernel kernel, int bfloat16);
 
 /** Forgets the lists of the layer before: the next cloud starts a stack. */
 void tg_measure_restart(tg_measurer *m);

@@ -1,5 +1,5 @@
 /* A search has three steps: `propose_row` orders what the bound can order and notes which pairs it cannot;
- * tg_distance_pairs computes those in float64, for a panel of rows at a time; `decide_row` puts both together. */
+ * tg_distance_batch computes those in float64, for a panel of rows at a time; `decide_row` puts both together. */
 #include "geometry/neighbors.h"
 
 #include "base/clones.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 1024, TICK_ROWS = 64, SMALL = 96 };
+enum { PANEL = 1024, TICK_ROWS = 64, SMALL = 96, FEW = 4, SAMPLE = 32 };
 
 /* A neighbor proposed for a list. */
 typedef struct {
@@ -44,6 +44,9 @@ struct tg_neighbors_scratch {
   size_t n_entries, entries_capacity;
   tg_pair *pairs;
   size_t n_pairs, pairs_capacity;
+  double *dots; /* [PANEL] */
+  float *panel; /* [panel_rows][TG_DISTANCE_BLOCK] */
+  int panel_rows;
   int exact_sums; /* float64 sums of this cloud have no rounding: -1 not known yet */
   tg_neighbors_counts counts;
 };
@@ -55,11 +58,13 @@ typedef struct {
   const tg_cloud64 *c64;
   const tg_neighbors_query *query;
   tg_neighbors_scratch *s;
+  int dots; /* wanted */
 } search;
 
 tg_status tg_neighbors_scratch_create(tg_neighbors_scratch **out) {
   TG_TRY(TG_ALLOC(1, out));
-  const tg_status st = TG_ALLOC(PANEL, &(*out)->plan);
+  tg_status st = TG_ALLOC(PANEL, &(*out)->plan);
+  if (st == TG_OK) st = TG_ALLOC(PANEL, &(*out)->dots);
   if (st != TG_OK) tg_neighbors_scratch_destroy(out);
   return st;
 }
@@ -81,6 +86,8 @@ void tg_neighbors_scratch_destroy(tg_neighbors_scratch **scratch) {
   if (!*scratch) return;
   free_columns(*scratch);
   free((*scratch)->plan);
+  free((*scratch)->dots);
+  free((*scratch)->panel);
   free((*scratch)->windows);
   free((*scratch)->entries);
   free((*scratch)->pairs);
@@ -89,6 +96,16 @@ void tg_neighbors_scratch_destroy(tg_neighbors_scratch **scratch) {
 }
 
 tg_neighbors_counts tg_neighbors_count(const tg_neighbors_scratch *scratch) { return scratch->counts; }
+
+static tg_status reserve_panel(tg_neighbors_scratch *s, int n) {
+  if (n <= s->panel_rows) return TG_OK;
+  free(s->panel);
+  s->panel = NULL;
+  s->panel_rows = 0;
+  TG_TRY(TG_ALLOC((size_t)n * TG_DISTANCE_BLOCK, &s->panel));
+  s->panel_rows = n;
+  return TG_OK;
+}
 
 static tg_status reserve_columns(tg_neighbors_scratch *s, int m, int n_ranks) {
   if (n_ranks > s->windows_capacity) {
@@ -184,22 +201,50 @@ TG_CLONES static float largest_norm_up_to(const float *restrict v, const float *
   return norm;
 }
 
-/* A bracket of the k-th smallest of v: fewer than k values are <= *below, at least k are <= the answer. It is closed until
- * it holds at most `slack` values more than needed, or no float lies inside. */
-static float kth_bracket(const float *v, int m, int k, int slack, float low, float high, float *below) {
-  float a = nextafterf(low, -INFINITY), b = high;
-  int up_to_a = 0, up_to_b = m;
-  while (up_to_b > k + slack || (slack == 0 && up_to_b - up_to_a > 1)) {
-    const float middle = a + 0.5f * (b - a);
-    if (middle <= a || middle >= b) break;
+/* A bracket of the k-th smallest of v: fewer than k values are <= below, namely up_to_below, and at least k are <= top. */
+typedef struct {
+  float below, top;
+  int up_to_below, up_to_top;
+} bracket;
+
+/* It is closed until at most `slack` values more than needed are <= top or, with slack < 0, at most -slack lie inside; or
+ * until no float does. */
+static bracket bracket_kth(const float *v, int m, int k, int slack, float low, float high) {
+  bracket b = {nextafterf(low, -INFINITY), high, 0, m};
+  while (slack < 0 ? b.up_to_top - b.up_to_below > -slack : b.up_to_top > k + slack) {
+    const float middle = b.below + 0.5f * (b.top - b.below);
+    if (middle <= b.below || middle >= b.top) break;
     const int count = count_up_to(v, m, middle);
     if (count >= k)
-      b = middle, up_to_b = count;
+      b.top = middle, b.up_to_top = count;
     else
-      a = middle, up_to_a = count;
+      b.below = middle, b.up_to_below = count;
   }
-  *below = a;
   return b;
+}
+
+/* Where each of a few values stands among them: counting needs no branches and runs in whole vectors. */
+TG_CLONES static void places_in_order(const float *restrict v, int count, int32_t *restrict place) {
+  for (int a = 0; a < count; a++) {
+    int before = 0;
+    for (int b = 0; b < a; b++) before += v[b] <= v[a];
+    for (int b = a + 1; b < count; b++) before += v[b] < v[a];
+    place[a] = before;
+  }
+}
+
+/* The k-th smallest of v. places [m] scratch */
+static float kth_smallest(const float *v, int m, int k, float low, float high, int32_t *places) {
+  const bracket b = bracket_kth(v, m, k, -FEW, low, high);
+  if (b.up_to_top - b.up_to_below > FEW) return b.top; /* all of them equal */
+  float inside[FEW] = {0};
+  int32_t place[FEW];
+  const int count = tg_collect(v, m, nextafterf(b.below, INFINITY), b.top, places);
+  for (int a = 0; a < count; a++) inside[a] = v[places[a]];
+  places_in_order(inside, count, place);
+  for (int a = 0; a < count; a++)
+    if (place[a] == k - b.up_to_below - 1) return inside[a];
+  return b.top; /* not reached */
 }
 
 /* ---- step 1: propose ---- */
@@ -219,16 +264,6 @@ static int by_proposal(const void *a, const void *b) {
   const entry *x = a, *y = b;
   if (x->v != y->v) return x->v < y->v ? -1 : 1;
   return (x->j > y->j) - (x->j < y->j);
-}
-
-/* Where each of a few values stands among them: counting needs no branches and runs in whole vectors. */
-TG_CLONES static void places_in_order(const float *restrict v, int count, int32_t *restrict place) {
-  for (int a = 0; a < count; a++) {
-    int before = 0;
-    for (int b = 0; b < a; b++) before += v[b] <= v[a];
-    for (int b = a + 1; b < count; b++) before += v[b] < v[a];
-    place[a] = before;
-  }
 }
 
 /* The candidates at s->places, by ascending proposal, ties by column (as they come). */
@@ -263,8 +298,7 @@ static tg_status note_list_pairs(const search *w, int32_t i, entry *e, int count
 static tg_status propose_list(const search *w, int32_t i, const float *near_v, int n_near, float low, float high,
                               double e, row_plan *plan) {
   tg_neighbors_scratch *s = w->s;
-  float below;
-  const float t = kth_bracket(near_v, n_near, w->query->k, 4, low, high, &below);
+  const float t = bracket_kth(near_v, n_near, w->query->k, 4, low, high).top;
   const float limit = nextafterf((float)((double)t + 2.0 * e), INFINITY);
   TG_TRY(grow((void **)&s->entries, sizeof *s->entries, s->n_entries, (size_t)n_near, &s->entries_capacity));
   entry *list = s->entries + s->n_entries;
@@ -276,15 +310,13 @@ static tg_status propose_list(const search *w, int32_t i, const float *near_v, i
   return note_list_pairs(w, i, list, count);
 }
 
-/* One rank beyond the list. With v_r in (below, t] the r-th smallest proposal, the exact r-th distance differs from v_r by
- * at most e; a column with v < below - 2 e is surely nearer, one with v > t + 2 e surely farther. */
+/* One rank beyond the list. With v the rank-th smallest proposal, the exact distance differs from v by at most e; a column
+ * below v - 2 e is surely nearer, one above v + 2 e surely farther. */
 static tg_status propose_rank(const search *w, int32_t i, int rank, const float *near_v, int n_near, float low,
                               float high, double e, window *out) {
   tg_neighbors_scratch *s = w->s;
-  float below;
-  const float t = kth_bracket(near_v, n_near, rank, 0, low, high, &below);
-  const float first = nextafterf((float)((double)below - 2.0 * e), -INFINITY);
-  const float last = nextafterf((float)((double)t + 2.0 * e), INFINITY);
+  const double v = (double)kth_smallest(near_v, n_near, rank, low, high, s->places);
+  const float first = nextafterf((float)(v - 2.0 * e), -INFINITY), last = nextafterf((float)(v + 2.0 * e), INFINITY);
   *out = (window){s->n_pairs, count_below(near_v, n_near, first), tg_collect(near_v, n_near, first, last, s->places)};
   TG_TRY(grow((void **)&s->pairs, sizeof *s->pairs, s->n_pairs, (size_t)out->count, &s->pairs_capacity));
   for (int a = 0; a < out->count; a++) s->pairs[s->n_pairs++] = (tg_pair){i, token_of(w, s->near_j[s->places[a]]), 0.0};
@@ -314,7 +346,7 @@ static int candidates(const search *w, int row, int k_max, float *low, float *hi
   tg_neighbors_scratch *s = w->s;
   const int m = w->query->m;
   const int32_t i = token_of(w, row);
-  const float *g = gram->g + (ptrdiff_t)i * gram->gld, *norm2 = gram->norm2;
+  const float *g = tg_gram_row(gram, i), *norm2 = gram->norm2;
   if (w->query->tokens) {
     gather(g, w->query->tokens, m, s->g);
     g = s->g;
@@ -324,8 +356,7 @@ static int candidates(const search *w, int row, int k_max, float *low, float *hi
   s->v[row] = s->v[row == 0 ? m - 1 : 0]; /* self left out */
   range_of(s->v, m, low, high);
   s->v[row] = s->low[row] = INFINITY;
-  float below;
-  const float t = kth_bracket(s->v, m, k_max, k_max / 16 + 4, *low, *high, &below);
+  const float t = bracket_kth(s->v, m, k_max, k_max / 16 + 4, *low, *high).top;
   const double own = (double)gram->bound * gram->norm2[i] + gram->tiny, margin = 1.001;
   const double e0 = (own + (double)gram->bound * largest_norm_up_to(s->v, norm2, m, t)) * margin;
   const int n_near = tg_collect(s->low, m, -INFINITY, nextafterf((float)((double)t + e0), INFINITY), s->near_j);
@@ -354,18 +385,27 @@ static tg_status propose_row(const search *w, int row, row_plan *plan, window *w
 
 /* ---- step 3: decide ---- */
 
+/* Widens lowest..highest to the bits that the numbers x use. */
+static void widen_bits(const float *x, int count, int *lowest, int *highest) {
+  for (int t = 0; t < count; t++) {
+    if (x[t] == 0.0f) continue;
+    int exponent;
+    const int32_t digits = (int32_t)ldexpf(frexpf(x[t], &exponent), FLT_MANT_DIG);
+    const int last = exponent - FLT_MANT_DIG + __builtin_ctz((unsigned)digits);
+    *lowest = last < *lowest ? last : *lowest;
+    *highest = exponent > *highest ? exponent : *highest;
+  }
+}
+
 /* All values are multiples of q, their differences below 2^b q: with d (2^b)^2 <= 2^53 the float64 sums are exact. */
 static int sums_are_exact(const tg_cloud *c) {
   int lowest = 1024, highest = -1074;
-  for (ptrdiff_t i = 0; i < c->n; i++)
-    for (int t = 0; t < c->d; t++) {
-      const float x = c->x[i * c->ld + t];
-      if (x == 0.0f) continue;
-      int exponent;
-      const int32_t digits = (int32_t)ldexpf(frexpf(x, &exponent), FLT_MANT_DIG);
-      const int last = exponent - FLT_MANT_DIG + __builtin_ctz((unsigned)digits);
-      lowest = last < lowest ? last : lowest;
-      highest = exponent > highest ? exponent : highest;
+  float x[TG_DISTANCE_BLOCK];
+  for (int i = 0; i < c->n; i++)
+    for (int first = 0; first < c->ld; first += TG_DISTANCE_BLOCK) {
+      const int length = c->ld - first < TG_DISTANCE_BLOCK ? c->ld - first : TG_DISTANCE_BLOCK;
+      tg_cloud_block(c, i, 1, first, length, x, TG_DISTANCE_BLOCK);
+      widen_bits(x, length, &lowest, &highest);
       if (highest - lowest > 25) return 0;
     }
   return highest < lowest || 2.0 * (highest - lowest + 1) + log2(c->d) <= 53.0;
@@ -387,8 +427,7 @@ static int by_distance(const void *a, const void *b) {
 /* Whether a run is of one vector, repeated: then its order is that of the tokens, as it stands. */
 static int is_one_vector(const tg_cloud *c, const decided *e, int count) {
   for (int b = 1; b < count; b++)
-    if (memcmp(c->x + (ptrdiff_t)e[b].j * c->ld, c->x + (ptrdiff_t)e[0].j * c->ld, (size_t)c->d * sizeof *c->x) != 0)
-      return 0;
+    if (!tg_cloud_same(c, e[b].j, e[0].j)) return 0;
   return 1;
 }
 
@@ -446,49 +485,111 @@ static double decide_rank(const search *w, int rank, const window *at) {
 
 /* ---- the search ---- */
 
-static tg_status find_panel(const search *w, int first, int rows, decided *order, tg_tick tick, int32_t *index,
-                            double *d2) {
+static tg_status propose_panel(const search *w, int first, int rows, tg_tick tick) {
   const tg_neighbors_query *q = w->query;
   tg_neighbors_scratch *s = w->s;
-  double last = tg_seconds();
   s->n_entries = s->n_pairs = 0;
   for (int a = 0; a < rows; a++) {
     TG_TRY(propose_row(w, first + a, s->plan + a, s->windows + (ptrdiff_t)a * q->n_ranks));
     if (a % TICK_ROWS == 0) tg_tick_call(tick);
   }
-  tg_lap(&last, &s->counts.selecting);
+  return TG_OK;
+}
+
+static void compute_panel(const search *w) {
+  tg_neighbors_scratch *s = w->s;
   if (w->c)
-    tg_distance_pairs(w->c, s->pairs, s->n_pairs);
+    tg_distance_batch(w->c, s->panel, s->pairs, s->n_pairs, w->dots ? s->dots : NULL);
   else
     tg_distance_pairs64(w->c64, s->pairs, s->n_pairs);
-  tg_tick_call(tick);
   s->counts.float64_pairs += (int64_t)s->n_pairs;
-  tg_lap(&last, &s->counts.recomputing);
+}
+
+/* The dot product of row first + a, whose list stands; computed again where the proposal had other tokens in front. */
+static double decide_dot(const search *w, int first, int a, const int32_t *list) {
+  const entry *proposed = w->s->entries + w->s->plan[a].first_entry;
+  const int32_t x = token_of(w, proposed[0].j), y = token_of(w, proposed[1].j);
+  if ((x == list[0] && y == list[1]) || (x == list[1] && y == list[0])) return w->s->dots[a];
+  tg_corner corner = {token_of(w, first + a), list[0], list[1], 0.0};
+  tg_distance_corner(w->c, &corner);
+  return corner.dot;
+}
+
+static void decide_panel(const search *w, int first, int rows, decided *order, int32_t *index, double *d2,
+                         double *dot) {
+  const tg_neighbors_query *q = w->query;
+  tg_neighbors_scratch *s = w->s;
   for (int a = 0; a < rows; a++) {
     const ptrdiff_t row = first + a;
     if (q->k > 0) decide_list(w, first + a, s->plan + a, order, index + row * q->k, d2 + row * q->n_ranks);
     for (int r = 0; r < q->n_ranks; r++)
       if (q->ranks[r] > q->k)
         d2[row * q->n_ranks + r] = decide_rank(w, q->ranks[r], s->windows + (ptrdiff_t)a * q->n_ranks + r);
+    if (w->dots) dot[row] = decide_dot(w, first, a, index + row * q->k);
   }
-  tg_lap(&last, &s->counts.selecting);
+}
+
+static tg_status find_panel(const search *w, int first, int rows, decided *order, tg_tick tick, int32_t *index,
+                            double *d2, double *dot) {
+  tg_neighbors_counts *counts = &w->s->counts;
+  double last = tg_seconds();
+  TG_TRY(propose_panel(w, first, rows, tick));
+  tg_lap(&last, &counts->selecting);
+  compute_panel(w);
+  tg_tick_call(tick);
+  tg_lap(&last, &counts->recomputing);
+  decide_panel(w, first, rows, order, index, d2, dot);
+  tg_lap(&last, &counts->selecting);
+  return TG_OK;
+}
+
+/* The first token of the query that is not before a row of the matrix. */
+static int first_from(const tg_neighbors_query *q, int row) {
+  if (!q->tokens) return row < q->m ? row : q->m;
+  int a = 0;
+  while (a < q->m && q->tokens[a] < row) a++;
+  return a;
+}
+
+static tg_status prepare(const search *w) {
+  tg_neighbors_scratch *s = w->s;
+  s->counts = (tg_neighbors_counts){0};
+  s->exact_sums = -1;
+  TG_TRY(reserve_columns(s, w->query->m, w->query->n_ranks));
+  if (w->c) TG_TRY(reserve_panel(s, w->gram->n));
+  for (int a = 0; w->query->tokens && a < w->query->m; a++) s->norm2[a] = w->gram->norm2[w->query->tokens[a]];
   return TG_OK;
 }
 
 tg_status tg_neighbors_find(const tg_gram *gram, const tg_cloud *c, const tg_cloud64 *c64,
                             const tg_neighbors_query *query, tg_neighbors_scratch *scratch, tg_tick tick,
-                            int32_t *index, double *d2) {
-  const search w = {gram, c, c64, query, scratch};
-  scratch->counts = (tg_neighbors_counts){0};
-  scratch->exact_sums = -1;
-  if (query->m < 2 || k_max_of(query) == 0) return TG_OK;
+                            int32_t *index, double *d2, double *dot) {
+  const search w = {gram, c, c64, query, scratch, dot && c && query->k >= 2};
   decided *order = NULL;
-  TG_TRY(TG_ALLOC(query->m, &order));
-  tg_status st = reserve_columns(scratch, query->m, query->n_ranks);
-  if (st == TG_OK && query->tokens)
-    for (int a = 0; a < query->m; a++) scratch->norm2[a] = gram->norm2[query->tokens[a]];
-  for (int first = 0; st == TG_OK && first < query->m; first += PANEL)
-    st = find_panel(&w, first, query->m - first < PANEL ? query->m - first : PANEL, order, tick, index, d2);
+  if (query->m < 2 || k_max_of(query) == 0) {
+    scratch->counts = (tg_neighbors_counts){0};
+    return TG_OK;
+  }
+  tg_status st = prepare(&w);
+  if (st == TG_OK) st = TG_ALLOC(query->m, &order);
+  const int end = first_from(query, gram->first + gram->rows);
+  for (int a = first_from(query, gram->first); st == TG_OK && a < end; a += PANEL)
+    st = find_panel(&w, a, end - a < PANEL ? end - a : PANEL, order, tick, index, d2, dot);
   free(order);
   return st;
+}
+
+tg_status tg_neighbors_sample(const tg_gram *gram, const tg_neighbors_query *query, tg_neighbors_scratch *scratch,
+                              double *pairs_a_row) {
+  const search w = {gram, NULL, NULL, query, scratch, 0};
+  int rows = 0;
+  *pairs_a_row = 0.0;
+  if (query->m < 2 || k_max_of(query) == 0) return TG_OK;
+  TG_TRY(prepare(&w));
+  const int first = first_from(query, gram->first), end = first_from(query, gram->first + gram->rows);
+  const int step = end - first > SAMPLE ? (end - first) / SAMPLE : 1;
+  scratch->n_entries = scratch->n_pairs = 0;
+  for (int a = first; a < end; a += step, rows++) TG_TRY(propose_row(&w, a, scratch->plan, scratch->windows));
+  *pairs_a_row = rows > 0 ? (double)scratch->n_pairs / rows : 0.0;
+  return TG_OK;
 }

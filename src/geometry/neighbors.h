@@ -22,11 +22,13 @@ typedef struct tg_neighbors_scratch tg_neighbors_scratch;
 tg_status tg_neighbors_scratch_create(tg_neighbors_scratch **out);
 void tg_neighbors_scratch_destroy(tg_neighbors_scratch **scratch); /* safe on NULL, leaves NULL */
 
-/** Searches the cloud that `gram` was computed from.
- *  gram    its fast pass
+/** Searches for the neighbors of those tokens whose rows `gram` holds; the other rows of the outputs are left alone.
+ *  gram    the fast pass of the cloud
  *  c, c64  the cloud itself, one of them, the other NULL
  *  index   [m][k] out: tokens by ascending exact distance, self left out; ties by lower index; NULL when k = 0
  *  d2      [m][n_ranks] out: squared distances, relative error below 2 d eps
+ *  dot     [m] out: (x_nn1 - x_i) . (x_nn2 - x_i), error below 2 d eps of the product of the lengths; NULL: not wanted;
+ *          only of a cloud c, with k >= 2 and the ranks 1 and 2
  *  tick    called every few milliseconds
  *  errors  TG_EINTERNAL without memory; then the outputs are undefined
  *  cost    n comparisons a token in some ten vectorised passes, plus the pairs that enter a result or that the bound
@@ -35,7 +37,11 @@ void tg_neighbors_scratch_destroy(tg_neighbors_scratch **scratch); /* safe on NU
  *          4 d eps relative in double-double, whose own noise of about d 2^-105 is the end of exactness */
 tg_status tg_neighbors_find(const tg_gram *gram, const tg_cloud *c, const tg_cloud64 *c64,
                             const tg_neighbors_query *query, tg_neighbors_scratch *scratch, tg_tick tick,
-                            int32_t *index, double *d2);
+                            int32_t *index, double *d2, double *dot);
+
+/** Pairs a row that would go to float64, from some 32 of the rows that `gram` holds. errors TG_EINTERNAL */
+tg_status tg_neighbors_sample(const tg_gram *gram, const tg_neighbors_query *query, tg_neighbors_scratch *scratch,
+                              double *pairs_a_row);
 
 /** What the latest search did, for logs and benchmarks: pairs computed in float64 and in double-double; seconds. */
 typedef struct {

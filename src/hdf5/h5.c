@@ -1,6 +1,7 @@
 #include "hdf5/h5.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +33,12 @@ static herr_t record(hid_t stack, void *unused) {
   return walked;
 }
 
+enum { MAX_TEXT = 64 << 20, MAX_EXPANSION = 4096 }; /* deflate packs 1032 bytes into one, at most */
+
 void tg_h5_prepare(void) {
   H5dont_atexit(); /* what is left open after a failure must not be closed, and cannot be: the disk may be full */
   H5Eset_auto2(H5E_DEFAULT, record, NULL);
+  H5Lunregister(H5L_TYPE_EXTERNAL); /* a file leads to no other file */
 }
 
 const char *tg_h5_reason(void) { return reason[0] ? reason : "no reason given by HDF5"; }
@@ -55,6 +59,44 @@ tg_status tg_h5_open_input(const char *path, hid_t *file) {
   return TG_OK;
 }
 
+/* Bytes of all elements; false: more than 64 bits count. */
+static bool claimed_bytes(hid_t dataset, uint64_t *bytes) {
+  const hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
+  hsize_t shape[H5S_MAX_RANK] = {0};
+  const int n_axes = space >= 0 ? H5Sget_simple_extent_dims(space, shape, NULL) : -1;
+  bool good = n_axes >= 0 && type >= 0, empty = false;
+  *bytes = type >= 0 ? H5Tget_size(type) : 0;
+  for (int a = 0; a < n_axes; a++) {
+    empty |= shape[a] == 0;
+    good = good && (shape[a] == 0 || !__builtin_mul_overflow(*bytes, (uint64_t)shape[a], bytes));
+  }
+  if (empty) *bytes = 0;
+  if (type >= 0) H5Tclose(type);
+  if (space >= 0) H5Sclose(space);
+  return good;
+}
+
+tg_status tg_h5_check_storage(const char *path, const char *name, hid_t dataset) {
+  hsize_t size = 0;
+  uint64_t bytes = 0;
+  const hid_t how = H5Dget_create_plist(dataset);
+  TG_CHECK(how >= 0, TG_EDATA, "%s: %s has no readable layout (%s)", path, name, tg_h5_reason());
+  const bool elsewhere = H5Pget_layout(how) == H5D_VIRTUAL, raw = H5Pget_external_count(how) != 0;
+  H5Pclose(how);
+  TG_CHECK(!elsewhere, TG_EDATA, "%s: %s is a virtual dataset, made of other files; copy it into one (h5repack)", path,
+           name);
+  TG_CHECK(!raw, TG_EDATA, "%s: %s has its numbers in other files (external storage); copy them into one (h5repack)",
+           path, name);
+  const hid_t file = H5Iget_file_id(dataset);
+  if (file >= 0 && H5Fget_filesize(file, &size) < 0) size = 0;
+  if (file >= 0) H5Fclose(file);
+  const bool counted = claimed_bytes(dataset, &bytes);
+  TG_CHECK(counted && bytes / MAX_EXPANSION <= size, TG_EDATA,
+           "%s: %s claims %s%" PRIu64 " bytes, but the file has %llu in all; it is damaged", path, name,
+           counted ? "" : "more than ", counted ? bytes : UINT64_MAX, (unsigned long long)size);
+  return TG_OK;
+}
+
 bool tg_h5_has(hid_t place, const char *name) { return H5Lexists(place, name, H5P_DEFAULT) > 0; }
 
 /* Reads one string through `read`, whose type is fixed or variable. */
@@ -67,7 +109,7 @@ static char *read_string(hid_t object, hid_t type, hid_t space, herr_t (*read)(h
       if (read(object, memory, &owned) >= 0 && owned) text = strdup(owned);
       if (owned) H5free_memory(owned);
       H5Tclose(memory);
-    } else {
+    } else if (H5Tget_size(type) <= MAX_TEXT) {
       text = calloc(H5Tget_size(type) + 1, 1);
       if (text && read(object, type, text) < 0) {
         free(text);

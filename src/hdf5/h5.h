@@ -7,7 +7,8 @@
 #include <hdf5.h>
 #include <stdbool.h>
 
-/** Call once before any other use of HDF5: failures are remembered instead of printed, and nothing is done at exit. */
+/** Call once before any other use of HDF5: failures are remembered instead of printed, nothing is done at exit, and external
+ *  links are not followed. */
 void tg_h5_prepare(void);
 
 /** The innermost message of the latest failure, with the errno text where a system call failed. Valid until the next. */
@@ -16,10 +17,15 @@ const char *tg_h5_reason(void);
 /** Opens an existing HDF5 file for reading. errors TG_ENOINPUT missing or unreadable, TG_EDATA not HDF5 or damaged */
 tg_status tg_h5_open_input(const char *path, hid_t *file);
 
+/** Whether a dataset's numbers lie in its own file, and may fit into it: each byte of a file stands for 4096 at most.
+ *  Before anything is allocated by its shape. path, name: of messages. errors TG_EDATA */
+tg_status tg_h5_check_storage(const char *path, const char *name, hid_t dataset);
+
 /** Whether a link of this name is there. */
 bool tg_h5_has(hid_t place, const char *name);
 
-/** A string attribute (fixed or variable length) as a new string, NULL when it is absent or no string. */
+/** A string attribute (fixed or variable length) as a new string, NULL when it is absent, no string, or
+ *  of a fixed length beyond 64 MB. */
 char *tg_h5_string_attribute(hid_t object, const char *name);
 
 /** An integer attribute, or `fallback` when it is absent or no integer. */

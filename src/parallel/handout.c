@@ -41,7 +41,11 @@ tg_status tg_handout_create(MPI_Comm comm, int64_t n_tickets, tg_handout **out) 
   h->n_tickets = n_tickets;
   MPI_Comm_rank(comm, &h->rank);
   MPI_Comm_size(comm, &h->ranks);
-  if (h->rank > 0) ask(h, 1, 0);
+  h->next = n_tickets < h->ranks - 1 ? n_tickets : h->ranks - 1;
+  h->dismissed = h->ranks - 1 - (int)h->next;
+  h->answer = h->rank - 1 < h->next ? h->rank - 1 : NOTHING_LEFT; /* as if it had come */
+  h->sending = h->receiving = MPI_REQUEST_NULL;
+  h->waiting = 1;
   return TG_OK;
 }
 
@@ -52,21 +56,26 @@ static int64_t ticket_for(tg_handout *h, int idle) {
   return h->next++;
 }
 
+static void answer(tg_handout *h, int asker) {
+  question asked;
+  MPI_Recv(&asked, 3, MPI_INT64_T, asker, TAG_ASK, h->comm, MPI_STATUS_IGNORE);
+  h->done += asked.done;
+  h->stopped |= asked.stop != 0;
+  const int64_t answer = ticket_for(h, (int)asked.idle);
+  h->dismissed += answer == NOTHING_LEFT;
+  MPI_Send(&answer, 1, MPI_INT64_T, asker, TAG_TICKET, h->comm);
+}
+
+/* Open MPI looks at the network after a probe has found nothing, so what has arrived is found by the next probe. */
 void tg_handout_poll(tg_handout *handout) {
   tg_handout *h = handout;
   if (h->rank != 0) return;
-  for (;;) {
+  for (int in_vain = 0; in_vain < 2;) {
     MPI_Status status;
     int arrived = 0;
     MPI_Iprobe(MPI_ANY_SOURCE, TAG_ASK, h->comm, &arrived, &status);
-    if (!arrived) return;
-    question asked;
-    MPI_Recv(&asked, 3, MPI_INT64_T, status.MPI_SOURCE, TAG_ASK, h->comm, MPI_STATUS_IGNORE);
-    h->done += asked.done;
-    h->stopped |= asked.stop != 0;
-    const int64_t answer = ticket_for(h, (int)asked.idle);
-    h->dismissed += answer == NOTHING_LEFT;
-    MPI_Send(&answer, 1, MPI_INT64_T, status.MPI_SOURCE, TAG_TICKET, h->comm);
+    in_vain = arrived ? 0 : in_vain + 1;
+    if (arrived) answer(h, status.MPI_SOURCE);
   }
 }
 

@@ -1,6 +1,6 @@
-/* Who gets which ticket next. Rank 0 keeps the counter and works too; the others ask it, one ticket ahead, by ordinary
- * messages, which rank 0 answers whenever it polls. Near the end tickets are no longer given ahead, so that no rank sits on
- * one while another is idle. */
+/* Who gets which ticket next. Rank 0 keeps the counter and works too; the others have a first ticket from the start and ask
+ * for more, one ahead, by ordinary messages, which rank 0 answers whenever it polls. Near the end tickets are no longer given
+ * ahead, so that no rank sits on one while another is idle. */
 #ifndef TG_HANDOUT_H
 #define TG_HANDOUT_H
 
@@ -11,7 +11,7 @@
 
 typedef struct tg_handout tg_handout;
 
-/** Collective. Tickets 0..n_tickets-1, given out in this order.
+/** Collective. Tickets 0..n_tickets-1, given out in this order, the first ones to ranks 1, 2, ... at once.
  *  out  caller destroys. errors TG_EINTERNAL, agreed on */
 tg_status tg_handout_create(MPI_Comm comm, int64_t n_tickets, tg_handout **out);
 

@@ -25,6 +25,7 @@ extern const tg_axis_text tg_axes[TG_N_AXES];
 
 enum { TG_MAX_AXES = 5 };
 typedef enum { TG_F64, TG_I32 } tg_type;
+static inline size_t tg_type_bytes(tg_type type) { return type == TG_F64 ? 8 : 4; }
 
 /* Where a field's numbers come from: a number of tg_row, an array of tg_row, or beside the layers. */
 typedef enum { TG_FROM_ROW, TG_FROM_ROW_ARRAY, TG_FROM_LAST_LAYER, TG_FROM_PROMPT } tg_origin;

@@ -1,28 +1,13 @@
-#include "results/results.h"
+#include "results/results_impl.h"
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "hdf5/h5.h"
 #include "parallel/comm.h"
+#include "results/checksum.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct {
-  hid_t fields[TG_N_FIELDS];
-  hid_t moments[TG_N_FIELDS][TG_N_MOMENTS];
-  hid_t correlations[TG_N_CORRELATIONS][TG_N_R];
-} model_datasets;
-
-struct tg_results {
-  MPI_Comm comm;
-  char *path;
-  hid_t file;
-  const tg_results_layout *layout;
-  model_datasets *models;
-  unsigned char *scratch;
-  size_t scratch_size;
-};
 
 /* ---- reading what another run left ---- */
 
@@ -60,36 +45,95 @@ tg_status tg_results_read_provenance(const char *path, const char *name, char **
   return TG_OK;
 }
 
+tg_status tg_results_has_checksums(const char *path, const tg_results_layout *layout) {
+  hid_t file;
+  char name[256];
+  bool there = true;
+  TG_TRY(tg_results_open_input(path, &file));
+  for (int m = 0; m < layout->n_models && there; m++) {
+    snprintf(name, sizeof name, "/checksums/%s", layout->models[m].name);
+    there = tg_h5_has(file, "/checksums") && tg_h5_has(file, name);
+  }
+  H5Fclose(file);
+  TG_CHECK(there, TG_EDATA, "%s: cannot resume, it has no %s: an earlier version wrote it; --force replaces it", path,
+           name);
+  return TG_OK;
+}
+
 /* ---- opening and closing ---- */
 
-static hid_t open_dataset(hid_t file, const char *model, const char *path) {
+/* Whether a dataset has these axes and this type. */
+static bool is_shaped(const tg_results_model *model, hid_t dataset, int n_axes, const tg_axis *axes, hid_t type) {
+  hsize_t shape[H5S_MAX_RANK];
+  const hid_t space = H5Dget_space(dataset), stored = H5Dget_type(dataset);
+  bool good = H5Sget_simple_extent_ndims(space) == n_axes && H5Tequal(stored, type) > 0;
+  if (good) H5Sget_simple_extent_dims(space, shape, NULL);
+  for (int a = 0; good && a < n_axes; a++) good = (int64_t)shape[a] == tg_results_axis_length(model, axes[a]);
+  H5Tclose(stored);
+  H5Sclose(space);
+  return good;
+}
+
+/* out: the dataset `path` of a group, caller closes. */
+static tg_status open_dataset(const tg_results *r, const char *group, const tg_results_model *model, const char *path,
+                              int n_axes, const tg_axis *axes, hid_t type, hid_t *out) {
   char name[512];
-  snprintf(name, sizeof name, "/models/%s/%s", model, path);
-  return H5Dopen2(file, name, H5P_DEFAULT);
+  snprintf(name, sizeof name, "/%s/%s%s%s", group, model->name, *path ? "/" : "", path);
+  *out = H5Dopen2(r->file, name, H5P_DEFAULT);
+  TG_CHECK(*out >= 0, TG_EDATA, "%s: no %s", r->path, name);
+  TG_CHECK(is_shaped(model, *out, n_axes, axes, type), TG_EDATA,
+           "%s: %s has another shape or type than the axes of %s give", r->path, name, model->name);
+  return TG_OK;
+}
+
+static hid_t file_type(bool integer) { return integer ? H5T_STD_I32LE : H5T_IEEE_F64LE; }
+
+static tg_status open_fields(tg_results *r, const tg_results_model *model, tg_model_datasets *d) {
+  char name[256];
+  for (int a = 0; a < TG_N_FIELDS; a++) {
+    const tg_field *f = &tg_fields[a];
+    if (!tg_results_has_field(model, a)) continue;
+    TG_TRY(open_dataset(r, "models", model, f->path, f->n_axes, f->axes, file_type(f->type == TG_I32), &d->fields[a]));
+    for (int w = 0; w < TG_N_MOMENTS && f->statistics; w++) {
+      snprintf(name, sizeof name, "statistics/%s/%s", f->path, tg_moment_names[w]);
+      TG_TRY(open_dataset(r, "models", model, name, f->n_axes - 1, f->axes + 1, file_type(w == 0), &d->moments[a][w]));
+    }
+  }
+  return TG_OK;
 }
 
 /* Opens everything once: HDF5 needs no metadata afterwards. */
 static tg_status open_model(tg_results *r, int m) {
+  static const tg_axis by_cloud[] = {TG_AXIS_PROMPT, TG_AXIS_SHUFFLE, TG_AXIS_LAYER};
   const tg_results_model *model = &r->layout->models[m];
-  model_datasets *d = &r->models[m];
+  tg_model_datasets *d = &r->models[m];
   char name[256];
-  for (int f = 0; f < TG_N_FIELDS; f++) {
-    d->fields[f] = -1;
-    if (!tg_results_has_field(model, f)) continue;
-    d->fields[f] = open_dataset(r->file, model->name, tg_fields[f].path);
-    TG_CHECK(d->fields[f] >= 0, TG_EIO, "%s: no /models/%s/%s", r->path, model->name, tg_fields[f].path);
-    for (int w = 0; w < TG_N_MOMENTS && tg_fields[f].statistics; w++) {
-      snprintf(name, sizeof name, "statistics/%s/%s", tg_fields[f].path, tg_moment_names[w]);
-      d->moments[f][w] = open_dataset(r->file, model->name, name);
-      TG_CHECK(d->moments[f][w] >= 0, TG_EIO, "%s: no /models/%s/%s", r->path, model->name, name);
-    }
-  }
-  for (int c = 0; c < TG_N_CORRELATIONS; c++)
+  TG_TRY(open_fields(r, model, d));
+  for (int c = 0; c < TG_N_CORRELATIONS; c++) {
+    tg_axis axes[TG_MAX_AXES] = {TG_AXIS_SHUFFLE};
+    for (int a = 0; a < tg_correlation_fields[c].n_axes; a++) axes[a + 1] = tg_correlation_fields[c].axes[a];
     for (int w = 0; w < TG_N_R; w++) {
       snprintf(name, sizeof name, "correlations/%s/%s", tg_correlation_fields[c].path, tg_r_names[w]);
-      d->correlations[c][w] = open_dataset(r->file, model->name, name);
-      TG_CHECK(d->correlations[c][w] >= 0, TG_EIO, "%s: no /models/%s/%s", r->path, model->name, name);
+      TG_TRY(open_dataset(r, "models", model, name, tg_correlation_fields[c].n_axes + 1, axes, file_type(w == TG_R_N),
+                          &d->correlations[c][w]));
     }
+  }
+  return open_dataset(r, "checksums", model, "", 3, by_cloud, H5T_STD_U64LE, &d->checksums);
+}
+
+/* A handle with nothing open. */
+static tg_status create(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out) {
+  tg_results *r = NULL;
+  TG_TRY(TG_ALLOC(1, &r));
+  *r = (tg_results){.comm = comm, .path = tg_copy_string(path), .file = -1, .layout = layout};
+  const tg_status st = r->path ? TG_ALLOC(layout->n_models, &r->models) : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
+  if (st != TG_OK) {
+    free(r->path);
+    free(r);
+    return st;
+  }
+  memset(r->models, 0xff, (size_t)layout->n_models * sizeof *r->models); /* every dataset is -1 */
+  *out = r;
   return TG_OK;
 }
 
@@ -104,46 +148,41 @@ static tg_status open_all(tg_results *r) {
 }
 
 tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out) {
-  tg_results *r = NULL;
   *out = NULL;
-  tg_status st = TG_ALLOC(1, &r);
-  if (st == TG_OK) st = TG_ALLOC(layout->n_models, &r->models);
-  if (st == TG_OK) {
-    r->comm = comm;
-    r->path = tg_copy_string(path);
-    r->layout = layout;
-    r->file = -1;
-  }
-  TG_TRY(tg_comm_agree(comm, st)); /* before the collective open */
-  st = tg_comm_agree(comm, open_all(r));
+  TG_TRY(tg_comm_agree(comm, create(comm, path, layout, out))); /* before the collective open */
+  const tg_status st = tg_comm_agree(comm, open_all(*out));
   if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
-  *out = r;
   return st;
+}
+
+tg_status tg_results_open_read(const char *path, hid_t file, const tg_results_layout *layout, tg_results **out) {
+  *out = NULL;
+  TG_TRY(create(MPI_COMM_NULL, path, layout, out));
+  (*out)->file = file;
+  for (int m = 0; m < layout->n_models; m++) TG_TRY(open_model(*out, m));
+  return TG_OK;
+}
+
+static void close_datasets(tg_model_datasets *d) {
+  hid_t *all = (hid_t *)d; /* a struct of nothing else */
+  for (size_t a = 0; a < sizeof *d / sizeof *all; a++)
+    if (all[a] >= 0) H5Dclose(all[a]);
 }
 
 tg_status tg_results_close(tg_results **results) {
   tg_results *r = *results;
   if (!r) return TG_OK;
   tg_status st = TG_OK;
-  for (int m = 0; r->file >= 0 && m < r->layout->n_models; m++) {
-    model_datasets *d = &r->models[m];
-    for (int f = 0; f < TG_N_FIELDS; f++) {
-      if (d->fields[f] < 0) continue;
-      H5Dclose(d->fields[f]);
-      for (int w = 0; w < TG_N_MOMENTS && tg_fields[f].statistics; w++) H5Dclose(d->moments[f][w]);
-    }
-    for (int c = 0; c < TG_N_CORRELATIONS; c++)
-      for (int w = 0; w < TG_N_R; w++) H5Dclose(d->correlations[c][w]);
-  }
-  if (r->file >= 0 && H5Fclose(r->file) < 0)
-    st = tg_fail(TG_EIO, TG_HERE, "%s cannot be closed (%s)", r->path, tg_h5_reason());
+  for (int m = 0; m < r->layout->n_models; m++) close_datasets(&r->models[m]);
   const MPI_Comm comm = r->comm;
+  if (comm != MPI_COMM_NULL && r->file >= 0 && H5Fclose(r->file) < 0)
+    st = tg_fail(TG_EIO, TG_HERE, "%s cannot be closed (%s)", r->path, tg_h5_reason());
   free(r->path);
   free(r->models);
   free(r->scratch);
   free(r);
   *results = NULL;
-  return tg_comm_agree(comm, st);
+  return comm != MPI_COMM_NULL ? tg_comm_agree(comm, st) : st;
 }
 
 tg_status tg_results_flush(tg_results *results) {
@@ -155,9 +194,8 @@ tg_status tg_results_flush(tg_results *results) {
 
 /* ---- blocks ---- */
 
-/* Moves a block start, count between packed memory and a dataset, independently of other ranks. */
-static herr_t move_block(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
-                         void *read_into, const void *write_from) {
+herr_t tg_results_move(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
+                       void *read_into, const void *write_from) {
   const hid_t file = H5Dget_space(dataset),
               memory = rank > 0 ? H5Screate_simple(rank, count, NULL) : H5Screate(H5S_SCALAR);
   herr_t result = rank > 0 ? H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) : 0;
@@ -169,7 +207,7 @@ static herr_t move_block(hid_t dataset, int rank, const hsize_t *start, const hs
   return result;
 }
 
-static tg_status scratch_of(tg_results *r, size_t bytes) {
+tg_status tg_results_scratch(tg_results *r, size_t bytes) {
   if (bytes <= r->scratch_size) return TG_OK;
   free(r->scratch);
   r->scratch_size = 0;
@@ -178,12 +216,18 @@ static tg_status scratch_of(tg_results *r, size_t bytes) {
   return TG_OK;
 }
 
-static hid_t memory_type(tg_type type) { return type == TG_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32; }
-static size_t size_of(tg_type type) { return type == TG_F64 ? sizeof(double) : sizeof(int32_t); }
+hid_t tg_results_memory_type(tg_type type) { return type == TG_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32; }
 
-static const void *number_of(const tg_field *f, const tg_row *row) {
+const void *tg_results_numbers(int field, const tg_row *row, const tg_results_beside *beside) {
+  const tg_field *f = &tg_fields[field];
   const unsigned char *at = (const unsigned char *)row + f->offset;
   if (f->origin == TG_FROM_ROW) return at;
+  if (f->origin == TG_FROM_PROMPT) {
+    if (!beside) return NULL;
+    return field == TG_FIELD_LOSS      ? (const void *)&beside->loss
+           : field == TG_FIELD_ENTROPY ? (const void *)&beside->entropy
+                                       : beside->token_ids;
+  }
   const void *array; /* a pointer member */
   memcpy(&array, at, sizeof array);
   return array;
@@ -195,14 +239,16 @@ static tg_status write_field(tg_results *r, int m, int field, int64_t p, int s, 
   const tg_results_model *model = &r->layout->models[m];
   const tg_field *f = &tg_fields[field];
   hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s, (hsize_t)first}, count[TG_MAX_AXES] = {1, 1, (hsize_t)n_rows};
-  size_t bytes = size_of(f->type);
+  size_t bytes = tg_type_bytes(f->type);
   for (int a = 3; a < f->n_axes; a++) {
     count[a] = (hsize_t)tg_results_axis_length(model, f->axes[a]);
     bytes *= count[a];
   }
-  TG_TRY(scratch_of(r, bytes * (size_t)n_rows));
-  for (int a = 0; a < n_rows; a++) memcpy(r->scratch + (size_t)a * bytes, number_of(f, &rows[a]), bytes);
-  TG_CHECK(move_block(r->models[m].fields[field], f->n_axes, start, count, memory_type(f->type), NULL, r->scratch) >= 0,
+  TG_TRY(tg_results_scratch(r, bytes * (size_t)n_rows));
+  for (int a = 0; a < n_rows; a++)
+    memcpy(r->scratch + (size_t)a * bytes, tg_results_numbers(field, &rows[a], NULL), bytes);
+  TG_CHECK(tg_results_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
+                           r->scratch) >= 0,
            TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
   return TG_OK;
 }
@@ -216,13 +262,48 @@ static tg_status write_angle_layers(tg_results *r, int m, int64_t p, int s, int 
   return TG_OK;
 }
 
+static tg_status write_beside(tg_results *r, int m, int64_t p, int s, const tg_row *last,
+                              const tg_results_beside *beside) {
+  const tg_results_model *model = &r->layout->models[m];
+  for (int field = 0; field < TG_N_FIELDS; field++) {
+    const tg_field *f = &tg_fields[field];
+    if (r->models[m].fields[field] < 0 || (f->origin != TG_FROM_LAST_LAYER && f->origin != TG_FROM_PROMPT)) continue;
+    hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s}, count[TG_MAX_AXES] = {1, 1};
+    for (int a = 2; a < f->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(model, f->axes[a]);
+    TG_CHECK(tg_results_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
+                             tg_results_numbers(field, last, beside)) >= 0,
+             TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
+  }
+  return TG_OK;
+}
+
+static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int first, int n_rows, const tg_row *rows,
+                                 const tg_results_beside *beside) {
+  const tg_results_model *model = &r->layout->models[m];
+  const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, (hsize_t)first}, count[3] = {1, 1, (hsize_t)n_rows};
+  TG_TRY(tg_results_scratch(r, (size_t)n_rows * sizeof(uint64_t)));
+  uint64_t *checksums = (uint64_t *)(void *)r->scratch;
+  for (int a = 0; a < n_rows; a++) {
+    const void *numbers[TG_N_FIELDS];
+    for (int f = 0; f < TG_N_FIELDS; f++) numbers[f] = tg_results_numbers(f, &rows[a], beside);
+    checksums[a] = tg_checksum_of(model, first + a, numbers);
+  }
+  TG_CHECK(tg_results_move(r->models[m].checksums, 3, start, count, H5T_NATIVE_UINT64, NULL, checksums) >= 0, TG_EIO,
+           "%s: /checksums/%s cannot be written (%s)", r->path, model->name, tg_h5_reason());
+  return TG_OK;
+}
+
 tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
-                                const tg_row *rows) {
+                                const tg_row *rows, const tg_results_beside *beside) {
   TG_TRY(tg_file_still_there(results->path));
+  TG_CHECK((first + n_rows == results->layout->models[model].n_layers) == (beside != NULL), TG_EINTERNAL,
+           "layers %d..%d with%s what comes with the last", first, first + n_rows - 1, beside ? "" : "out");
+  if (beside) TG_TRY(write_beside(results, model, p, s, &rows[n_rows - 1], beside));
   for (int f = 0; f < TG_N_FIELDS; f++) { /* status is the last of the table */
     const tg_field *field = &tg_fields[f];
     if (results->models[model].fields[f] < 0 || field->origin == TG_FROM_LAST_LAYER || field->origin == TG_FROM_PROMPT)
       continue;
+    if (f == TG_FIELD_STATUS) TG_TRY(write_checksums(results, model, p, s, first, n_rows, rows, beside));
     if (f == TG_FIELD_ANGLE_TOKENS) {
       TG_TRY(write_angle_layers(results, model, p, s, first, n_rows, rows));
     } else if (field->axes[2] == TG_AXIS_PAIR) { /* the pair (l - 1, l) comes with layer l */
@@ -234,32 +315,10 @@ tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s
   return TG_OK;
 }
 
-static tg_status write_beside(tg_results *r, int m, int field, int64_t p, int s, const void *numbers) {
-  const tg_results_model *model = &r->layout->models[m];
-  const tg_field *f = &tg_fields[field];
-  if (r->models[m].fields[field] < 0) return TG_OK;
-  hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s}, count[TG_MAX_AXES] = {1, 1};
-  for (int a = 2; a < f->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(model, f->axes[a]);
-  TG_CHECK(move_block(r->models[m].fields[field], f->n_axes, start, count, memory_type(f->type), NULL, numbers) >= 0,
-           TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
-  return TG_OK;
-}
-
-tg_status tg_results_write_prompt(tg_results *results, int model, int64_t p, int s, double loss, double entropy,
-                                  const int32_t *token_ids, const tg_row *last) {
-  for (int f = 0; f < TG_N_FIELDS; f++)
-    if (tg_fields[f].origin == TG_FROM_LAST_LAYER)
-      TG_TRY(
-          write_beside(results, model, f, p, s, *(double *const *)((const unsigned char *)last + tg_fields[f].offset)));
-  TG_TRY(write_beside(results, model, TG_FIELD_LOSS, p, s, &loss));
-  TG_TRY(write_beside(results, model, TG_FIELD_ENTROPY, p, s, &entropy));
-  return write_beside(results, model, TG_FIELD_TOKEN_IDS, p, s, token_ids);
-}
-
 tg_status tg_results_read_clouds(tg_results *results, int model, int field, int32_t *values) {
   const tg_results_model *m = &results->layout->models[model];
   const hsize_t start[3] = {0}, count[3] = {(hsize_t)m->n_prompts, (hsize_t)m->n_levels, (hsize_t)m->n_layers};
-  TG_CHECK(move_block(results->models[model].fields[field], 3, start, count, H5T_NATIVE_INT32, values, NULL) >= 0,
+  TG_CHECK(tg_results_move(results->models[model].fields[field], 3, start, count, H5T_NATIVE_INT32, values, NULL) >= 0,
            TG_EIO, "%s: /models/%s/%s cannot be read (%s)", results->path, m->name, tg_fields[field].path,
            tg_h5_reason());
   return TG_OK;
@@ -270,33 +329,51 @@ tg_status tg_results_read_level(tg_results *results, int model, int field, int s
   const tg_field *f = &tg_fields[field];
   hsize_t start[TG_MAX_AXES] = {0, (hsize_t)s}, count[TG_MAX_AXES] = {(hsize_t)m->n_prompts, 1};
   for (int a = 2; a < f->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(m, f->axes[a]);
-  TG_CHECK(move_block(results->models[model].fields[field], f->n_axes, start, count, H5T_NATIVE_DOUBLE, values, NULL) >=
-               0,
+  TG_CHECK(tg_results_move(results->models[model].fields[field], f->n_axes, start, count, H5T_NATIVE_DOUBLE, values,
+                           NULL) >= 0,
            TG_EIO, "%s: /models/%s/%s cannot be read (%s)", results->path, m->name, f->path, tg_h5_reason());
   return TG_OK;
 }
 
-/* One level of a statistics or correlation dataset. */
-static tg_status write_level(tg_results *r, int m, hid_t dataset, int n_axes, const tg_axis *axes, int s,
-                             const double *values) {
+/* Moves one level of a statistics or correlation dataset; read_into or write_from is NULL. */
+static tg_status move_level(tg_results *r, int m, hid_t dataset, int n_axes, const tg_axis *axes, int s,
+                            double *read_into, const double *write_from) {
   const tg_results_model *model = &r->layout->models[m];
   hsize_t start[TG_MAX_AXES] = {(hsize_t)s}, count[TG_MAX_AXES] = {1};
   for (int a = 0; a < n_axes; a++) count[a + 1] = (hsize_t)tg_results_axis_length(model, axes[a]);
-  TG_CHECK(move_block(dataset, n_axes + 1, start, count, H5T_NATIVE_DOUBLE, NULL, values) >= 0, TG_EIO,
-           "%s: statistics of %s cannot be written (%s)", r->path, model->name, tg_h5_reason());
+  TG_CHECK(tg_results_move(dataset, n_axes + 1, start, count, H5T_NATIVE_DOUBLE, read_into, write_from) >= 0, TG_EIO,
+           "%s: statistics of %s cannot be %s (%s)", r->path, model->name, write_from ? "written" : "read",
+           tg_h5_reason());
   return TG_OK;
 }
 
-tg_status tg_results_write_moment(tg_results *results, int model, int field, int which, int s, const double *values) {
+static tg_status move_moment(tg_results *r, int m, int field, int which, int s, double *read_into,
+                             const double *write_from) {
   const tg_field *f = &tg_fields[field];
-  return write_level(results, model, results->models[model].moments[field][which], f->n_axes - 2, f->axes + 2, s,
-                     values);
+  return move_level(r, m, r->models[m].moments[field][which], f->n_axes - 2, f->axes + 2, s, read_into, write_from);
+}
+
+static tg_status move_correlation(tg_results *r, int m, int group, int which, int s, double *read_into,
+                                  const double *write_from) {
+  const tg_correlation_field *c = &tg_correlation_fields[group];
+  return move_level(r, m, r->models[m].correlations[group][which], c->n_axes, c->axes, s, read_into, write_from);
+}
+
+tg_status tg_results_write_moment(tg_results *results, int model, int field, int which, int s, const double *values) {
+  return move_moment(results, model, field, which, s, NULL, values);
 }
 
 tg_status tg_results_write_correlation(tg_results *results, int model, int group, int which, int s,
                                        const double *values) {
-  const tg_correlation_field *c = &tg_correlation_fields[group];
-  return write_level(results, model, results->models[model].correlations[group][which], c->n_axes, c->axes, s, values);
+  return move_correlation(results, model, group, which, s, NULL, values);
+}
+
+tg_status tg_results_read_moment(tg_results *results, int model, int field, int which, int s, double *values) {
+  return move_moment(results, model, field, which, s, values, NULL);
+}
+
+tg_status tg_results_read_correlation(tg_results *results, int model, int group, int which, int s, double *values) {
+  return move_correlation(results, model, group, which, s, values, NULL);
 }
 
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end) {
@@ -309,8 +386,8 @@ tg_status tg_results_write_end(tg_results *results, bool complete, const char *e
   good = good && padded;
   if (good) {
     strcpy(padded, end);
-    good = move_block(text, 0, NULL, NULL, type, NULL, padded) >= 0 &&
-           move_block(flag, 0, NULL, NULL, H5T_NATIVE_INT32, NULL, &value) >= 0;
+    good = tg_results_move(text, 0, NULL, NULL, type, NULL, padded) >= 0 &&
+           tg_results_move(flag, 0, NULL, NULL, H5T_NATIVE_INT32, NULL, &value) >= 0;
   }
   free(padded);
   if (type >= 0) H5Tclose(type);

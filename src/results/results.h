@@ -2,7 +2,8 @@
  *
  * Recipe: rank 0 creates FILE.part with every group, attribute and contiguous dataset, numbers filled with NaN or 0 and
  * space reserved, closes, syncs and renames it. All ranks open FILE together; from then on only independent writes of raw
- * data happen, values before their status. So the file opens after a kill at any moment, and what status calls done is. */
+ * data happen: values, then their checksum, then their status. So the file opens after a kill at any moment, and what status
+ * calls done is. What a file system loses or changes after that, the checksums tell (checksum.h). */
 #ifndef TG_RESULTS_H
 #define TG_RESULTS_H
 
@@ -65,7 +66,15 @@ typedef struct tg_results tg_results;
  *  errors  TG_EINTERNAL without memory, agreed on; where some rank cannot open the file all ranks end with MPI_Abort */
 tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out);
 
-/** Collective. errors TG_EIO, agreed on. Safe on NULL, leaves NULL. */
+/** Local. A file of tg_results_open_input, for the calls that read; no communication, no MPI_Init. out: caller closes, also
+ *  after an error, and then the file itself.
+ *  errors  TG_EDATA when a dataset is missing, or has another shape or type than the layout says */
+tg_status tg_results_open_read(const char *path, hid_t file, const tg_results_layout *layout, tg_results **out);
+
+/** Local. errors TG_EDATA when the file has no checksums: written by a version without them, it cannot be gone on with */
+tg_status tg_results_has_checksums(const char *path, const tg_results_layout *layout);
+
+/** Collective, but for what tg_results_open_read gave. errors TG_EIO, agreed on. Safe on NULL, leaves NULL. */
 tg_status tg_results_close(tg_results **results);
 
 /** Collective. Makes all ranks' writes visible to all ranks and safe on disk. errors TG_EIO, agreed on */
@@ -73,13 +82,29 @@ tg_status tg_results_flush(tg_results *results);
 
 /* The calls below are local (independent input and output). A failed one cannot be repaired: the caller aborts the run. */
 
-/** Writes layers first..first+n_rows-1 of (model, p, s): values, then their status. scratch grows as needed. */
-tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
-                                const tg_row *rows);
+/** What a (prompt, level) has beside its layers. */
+typedef struct {
+  double loss, entropy;
+  const int32_t *token_ids; /* [n_tokens] */
+} tg_results_beside;
 
-/** Writes what a (prompt, level) has beside its layers; last is the row of layer L. */
-tg_status tg_results_write_prompt(tg_results *results, int model, int64_t p, int s, double loss, double entropy,
-                                  const int32_t *token_ids, const tg_row *last);
+/** Writes layers first..first+n_rows-1 of (model, p, s): values, then their checksums, then their status.
+ *  beside  what comes with the last layer; NULL where that is not among the rows */
+tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
+                                const tg_row *rows, const tg_results_beside *beside);
+
+/** Recomputes the checksums of all clouds of a prompt from the numbers in the file.
+ *  good    [n_levels][n_layers] out: false where the status is not 0 and the checksum is not that of the numbers
+ *  errors  TG_EIO, TG_EINTERNAL */
+tg_status tg_results_check_prompt(tg_results *results, int model, int64_t p, bool *good);
+
+/** Reads all numbers of one cloud back. row: of the model's shape; only what the file has is set. beside: as for writing, its
+ *  token_ids are written to; NULL unless l is the last layer. errors TG_EIO */
+tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, int l, tg_row *row,
+                              tg_results_beside *beside);
+
+/** Sets the status of one cloud to 0: it is to be computed again. */
+tg_status tg_results_forget_cloud(tg_results *results, int model, int64_t p, int s, int l);
 
 /** status or reason (TG_FIELD_STATUS, TG_FIELD_REASON) of all clouds of a model, [n_prompts][n_levels][n_layers]. */
 tg_status tg_results_read_clouds(tg_results *results, int model, int field, int32_t *values);
@@ -96,6 +121,10 @@ tg_status tg_results_write_moment(tg_results *results, int model, int field, int
 /** Writes number `which` of a group of correlations at one level, [the group's axes]. */
 tg_status tg_results_write_correlation(tg_results *results, int model, int group, int which, int s,
                                        const double *values);
+
+/** Reads the same back. */
+tg_status tg_results_read_moment(tg_results *results, int model, int field, int which, int s, double *values);
+tg_status tg_results_read_correlation(tg_results *results, int model, int group, int which, int s, double *values);
 
 /** One rank: writes /complete and /provenance/end. */
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end);

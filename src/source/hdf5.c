@@ -47,9 +47,7 @@ static void destroy(void *opaque) {
 }
 
 /* A chunk is decoded once even when it holds more than one cloud: the cache gets room for all chunks of one cloud. */
-static hid_t open_states(hid_t file, size_t *cache) {
-  hid_t plain = H5Dopen2(file, "hidden_states", H5P_DEFAULT);
-  if (plain < 0) return plain;
+static hid_t with_cache(hid_t file, hid_t plain, size_t *cache) {
   const hid_t creation = H5Dget_create_plist(plain), type = H5Dget_type(plain), space = H5Dget_space(plain);
   hsize_t chunk[AXES] = {0}, size[AXES] = {0};
   hid_t result = plain;
@@ -72,13 +70,25 @@ static hid_t open_states(hid_t file, size_t *cache) {
   return result;
 }
 
+static tg_status open_states(state *s, const char *path) {
+  const hid_t plain = H5Dopen2(s->file, "hidden_states", H5P_DEFAULT);
+  TG_CHECK(plain >= 0, TG_EDATA, "%s: no dataset 'hidden_states'", path);
+  const tg_status st = tg_h5_check_storage(path, "hidden_states", plain);
+  if (st == TG_OK)
+    s->states = with_cache(s->file, plain, &s->cache);
+  else
+    H5Dclose(plain);
+  TG_TRY(st);
+  TG_CHECK(s->states >= 0, TG_EDATA, "%s: hidden_states cannot be opened (%s)", path, tg_h5_reason());
+  return TG_OK;
+}
+
 static tg_status open_file(state *s, int which) {
   if (s->open == which) return TG_OK;
   close_file(s);
   const char *path = s->files[which].path;
   TG_TRY(tg_h5_open_input(path, &s->file));
-  s->states = open_states(s->file, &s->cache);
-  TG_CHECK(s->states >= 0, TG_EDATA, "%s: no dataset 'hidden_states'", path);
+  TG_TRY(open_states(s, path));
   s->open = which;
   return TG_OK;
 }
@@ -106,11 +116,12 @@ static tg_status element_of_type(const char *path, const char *name, hid_t type,
 /* The shape of a dataset of a given rank. */
 static tg_status shape_of(const char *path, hid_t dataset, const char *name, const char *axes, int rank,
                           hsize_t *shape) {
-  const hid_t space = dataset >= 0 ? H5Dget_space(dataset) : -1;
+  TG_CHECK(dataset >= 0, TG_EDATA, "%s: no dataset '%s' (%s)", path, name, axes);
+  TG_TRY(tg_h5_check_storage(path, name, dataset));
+  const hid_t space = H5Dget_space(dataset);
   const int found = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
   if (found == rank) H5Sget_simple_extent_dims(space, shape, NULL);
   if (space >= 0) H5Sclose(space);
-  TG_CHECK(dataset >= 0, TG_EDATA, "%s: no dataset '%s' (%s)", path, name, axes);
   TG_CHECK(found == rank, TG_EDATA, "%s: %s has %d axes, expected %d (%s)", path, name, found, rank, axes);
   return TG_OK;
 }
@@ -308,7 +319,7 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   TG_TRY(tg_h5_open_input(path, &s->file));
   s->open = which;
   TG_TRY(check_format(path, s->file, &info->model));
-  s->states = open_states(s->file, &s->cache);
+  TG_TRY(open_states(s, path));
   TG_TRY(read_states_header(s, f, shape));
   TG_TRY(read_optional_headers(s, f, shape));
   const int normalized = (int)tg_h5_integer_attribute(s->states, "last_layer_normalized", -1);
@@ -317,6 +328,8 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   const size_t bytes = (size_t)f->n_tokens * (size_t)s->width * tg_element_size(f->element);
   info->cloud_bytes = bytes > info->cloud_bytes ? bytes : info->cloud_bytes;
   info->cache_bytes = s->cache > info->cache_bytes ? s->cache : info->cache_bytes;
+  info->bfloat16 = f->element == TG_BFLOAT16 && (which == 0 || info->bfloat16);
+  info->float32 = f->element == TG_FLOAT32 && (which == 0 || info->float32);
   info->n_tokens = f->n_tokens > info->n_tokens ? f->n_tokens : info->n_tokens;
   info->has_loss |= f->has_loss;
   info->has_token_loss |= f->has_token_loss;

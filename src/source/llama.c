@@ -369,7 +369,7 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->has_loss = info->has_token_loss = info->has_entropy = info->has_token_ids = true;
   info->vocabulary = m->vocabulary;
   info->metric_origin = s->config->model_file;
-  info->read_ahead = info->forward = true;
+  info->read_ahead = info->forward = info->float32 = true;
   info->overlap = may_overlap(s);
   info->shared_bytes = (size_t)m->bytes;
   info->cache_bytes = (size_t)engine_bytes(m, s->config->tokens);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_TEXT = 1 << 30 }; /* bytes of a line or a text */
+enum { MAX_TEXT = 1 << 26 }; /* bytes of a line or a text: ten million tokens, and parsed 2 GB at most */
 
 const char *tg_prompt_place(const tg_prompt *prompt) {
   static _Thread_local char text[600];
@@ -111,16 +111,34 @@ static tg_status next_prompt(tg_prompts *prompts, const char *path, int line, tg
   return TG_OK;
 }
 
+/* A line as getline reads it, but no longer than MAX_TEXT. *length 0: the file's end. */
+static tg_status next_line(FILE *file, const char *path, int number, char **line, size_t *room, size_t *length) {
+  int c = 0;
+  for (*length = 0; c != '\n' && (c = getc_unlocked(file)) != EOF;) {
+    if (*length + 1 >= *room) { /* and a zero behind it */
+      TG_CHECK(*length < MAX_TEXT, TG_EDATA, "%s:%d: the line is longer than %d bytes", path, number, MAX_TEXT);
+      *room = *room ? 2 * *room : 4096;
+      char *more = realloc(*line, *room);
+      TG_CHECK(more, TG_EINTERNAL, "%s:%d: no memory for a line of %zu bytes", path, number, *room);
+      *line = more;
+    }
+    (*line)[(*length)++] = (char)c;
+  }
+  if (*length) (*line)[*length] = '\0';
+  return TG_OK;
+}
+
 static tg_status read_lines(FILE *file, const char *path, tg_prompts *out) {
   char *line = NULL;
-  size_t room = 0;
-  ssize_t length;
+  size_t room = 0, length;
   tg_status st = TG_OK;
-  for (int number = 1; st == TG_OK && (length = getline(&line, &room, file)) >= 0; number++) {
+  for (int number = 1; st == TG_OK; number++) {
     tg_prompt *prompt = NULL;
-    if (strspn(line, " \t\r\n") == (size_t)length) continue;
+    st = next_line(file, path, number, &line, &room, &length);
+    if (st != TG_OK || length == 0) break;
+    if (strspn(line, " \t\r\n") == length) continue;
     st = next_prompt(out, path, number, &prompt);
-    if (st == TG_OK) st = take_line(line, (size_t)length, prompt);
+    if (st == TG_OK) st = take_line(line, length, prompt);
   }
   free(line);
   return st;

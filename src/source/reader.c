@@ -10,8 +10,9 @@ typedef enum { IDLE, ASKED, READY, QUIT } phase;
 
 struct tg_reader {
   tg_source *source;
-  void *raw;
-  float *x;
+  void *raw[2]; /* the cloud being read, and the one before where that is viewed in place */
+  int n_raw, turn;
+  void *x; /* of converted clouds */
   int64_t p;
   int s, l;
   phase phase;
@@ -26,7 +27,7 @@ struct tg_reader {
 
 static void read_now(tg_reader *r) {
   const double start = tg_seconds();
-  r->status = tg_source_read(r->source, r->p, r->s, r->l, r->raw);
+  r->status = tg_source_read(r->source, r->p, r->s, r->l, r->raw[r->turn]);
   if (r->status != TG_OK) {
     free(r->message);
     r->message = tg_copy_string(tg_last_error());
@@ -63,8 +64,10 @@ tg_status tg_reader_create(tg_source *source, tg_reader **out) {
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&r->changed, &monotonic);
   pthread_condattr_destroy(&monotonic);
-  tg_status st = tg_alloc_bytes(info->cloud_bytes, 1, &r->raw);
-  if (st == TG_OK) st = TG_ALLOC((size_t)info->n_tokens * (size_t)tg_cloud_stride(info->width), &r->x);
+  const size_t view = tg_source_view_bytes(source);
+  tg_status st = view > 0 ? tg_alloc_bytes(view, 1, &r->x) : TG_OK;
+  r->n_raw = view > 0 ? 1 : 2;
+  for (int a = 0; st == TG_OK && a < r->n_raw; a++) st = tg_alloc_bytes(info->cloud_bytes, 1, &r->raw[a]);
   if (st == TG_OK && info->read_ahead) {
     r->has_thread = pthread_create(&r->thread, NULL, serve, r) == 0;
     if (!r->has_thread) st = tg_fail(TG_EINTERNAL, TG_HERE, "the read-ahead thread cannot be started");
@@ -91,7 +94,8 @@ void tg_reader_destroy(tg_reader **reader) {
   }
   pthread_mutex_destroy(&r->mutex);
   pthread_cond_destroy(&r->changed);
-  free(r->raw);
+  free(r->raw[0]);
+  free(r->raw[1]);
   free(r->x);
   free(r->message);
   free(r);
@@ -102,6 +106,7 @@ void tg_reader_start(tg_reader *reader, int64_t p, int s, int l) {
   reader->p = p;
   reader->s = s;
   reader->l = l;
+  reader->turn = (reader->turn + 1) % reader->n_raw;
   set_phase(reader, ASKED);
 }
 
@@ -136,7 +141,7 @@ tg_status tg_reader_wait(tg_reader *reader, tg_tick tick, tg_cloud *out) {
   set_phase(reader, IDLE);
   tg_lap(&last, &reader->times.waited);
   if (reader->status != TG_OK) return tg_fail(reader->status, TG_HERE, "%s", reader->message);
-  tg_source_convert(reader->source, reader->p, reader->raw, reader->x, out);
+  tg_source_view(reader->source, reader->p, reader->raw[reader->turn], reader->x, out);
   reader->times.bytes += (int64_t)(info->cloud_bytes / (size_t)info->n_tokens) * info->n_tokens_of[reader->p];
   tg_lap(&last, &reader->times.converting);
   return TG_OK;

@@ -15,7 +15,7 @@ void tg_reader_destroy(tg_reader **reader); /* safe on NULL, leaves NULL */
 /** Starts reading a cloud. Only one may be under way; sources that are not worth a thread are read in tg_reader_wait. */
 void tg_reader_start(tg_reader *reader, int64_t p, int s, int l);
 
-/** Waits for the cloud that was started, converted into a view that stays valid until the next tg_reader_wait.
+/** Waits for the cloud that was started, as a view that stays valid until the next tg_reader_wait.
  *  tick    called every few milliseconds while waiting
  *  errors  those of tg_source_read */
 tg_status tg_reader_wait(tg_reader *reader, tg_tick tick, tg_cloud *out);

@@ -173,11 +173,35 @@ tg_status tg_source_read(tg_source *source, int64_t p, int s, int l, void *raw) 
                             parts->info.n_tokens_of[p], raw);
 }
 
-void tg_source_convert(const tg_source *source, int64_t p, const void *raw, float *x, tg_cloud *out) {
+/* Whether clouds are viewed where they were read: rows of whole lanes, of a type that geometry takes. */
+static bool is_in_place(const tg_source_info *info) {
+  return (info->bfloat16 || info->float32) && info->width % TG_LANES == 0;
+}
+
+size_t tg_source_view_bytes(const tg_source *source) {
+  const tg_source_info *info = &source->parts.info;
+  if (is_in_place(info)) return 0;
+  return (size_t)info->n_tokens * (size_t)tg_cloud_width(info->width) * (info->bfloat16 ? 2 : 4);
+}
+
+/* bfloat16 rows with zeros behind them. */
+static void pad(const uint16_t *raw, int n, int d, int ld, uint16_t *out) {
+  for (ptrdiff_t i = 0; i < n; i++) {
+    memcpy(out + i * ld, raw + i * d, (size_t)d * sizeof *out);
+    memset(out + i * ld + d, 0, (size_t)(ld - d) * sizeof *out);
+  }
+}
+
+void tg_source_view(const tg_source *source, int64_t p, const void *raw, void *x, tg_cloud *out) {
   const tg_source_parts *parts = &source->parts;
-  const int n = parts->info.n_tokens_of[p], d = parts->info.width, ld = tg_cloud_stride(d);
-  tg_convert(parts->calls->element_of(parts->state, source->prompt_place[p]), raw, n, d, ld, x);
-  *out = (tg_cloud){n, d, ld, x};
+  const tg_source_info *info = &parts->info;
+  const int n = info->n_tokens_of[p], d = info->width, ld = tg_cloud_width(d);
+  const void *rows = is_in_place(info) ? raw : x;
+  if (!is_in_place(info) && info->bfloat16)
+    pad(raw, n, d, ld, x);
+  else if (!is_in_place(info))
+    tg_convert(parts->calls->element_of(parts->state, source->prompt_place[p]), raw, n, d, ld, x);
+  *out = (tg_cloud){n, d, ld, info->bfloat16 ? NULL : rows, info->bfloat16 ? rows : NULL};
 }
 
 void tg_source_read_row(tg_source *source, int64_t p, int s, int l, const tg_row_shape *shape, tg_row *row) {

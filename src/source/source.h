@@ -27,6 +27,7 @@ typedef struct {
   bool has_metric;           /* W^T W is stored */
   int64_t vocabulary;        /* rows of a stored unembedding, 0: none */
   const char *metric_origin; /* file that either comes from, for messages */
+  bool bfloat16, float32;    /* all clouds are stored as this type; neither: they are converted to float32 */
   size_t cloud_bytes;        /* of the largest cloud as stored */
   size_t cache_bytes;        /* memory that reading may keep beside that */
   size_t shared_bytes;       /* memory that all ranks of a node share: a model's weights */
@@ -48,8 +49,12 @@ const tg_source_info *tg_source_describe(const tg_source *source);
 /** Reads one cloud as stored, info.cloud_bytes at most, into raw. errors TG_EDATA, TG_EIO */
 tg_status tg_source_read(tg_source *source, int64_t p, int s, int l, void *raw);
 
-/** Converts what tg_source_read gave into a view's memory x [n][ld]: float32, -0 as +0, zeros beyond the width. */
-void tg_source_convert(const tg_source *source, int64_t p, const void *raw, float *x, tg_cloud *out);
+/** Makes a view of what tg_source_read gave: where it is, when rows are whole lanes of bfloat16 or float32; else in x,
+ *  tg_source_view_bytes long, padded with zeros and, where a source has several types, converted to float32. */
+void tg_source_view(const tg_source *source, int64_t p, const void *raw, void *x, tg_cloud *out);
+
+/** Bytes of x for any cloud of the source; 0: not needed. */
+size_t tg_source_view_bytes(const tg_source *source);
 
 /** Reads the numbers of one cloud. Only where info.measured, and there in place of the two calls above.
  *  row     of that shape, cleared by tg_row_clear; gets all that the source has, its status and its reason */

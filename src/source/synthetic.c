@@ -114,6 +114,7 @@ static tg_status describe(const tg_source_config *config, tg_source_info *info) 
                            .width = config->width,
                            .last_layer_normalized = 0,
                            .has_loss = true,
+                           .float32 = true,
                            .read_ahead = config->slow_seconds > 0.0,
                            .overlap = true,
                            .cloud_bytes = (size_t)config->tokens * (size_t)config->width * sizeof(float)};

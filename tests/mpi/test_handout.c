@@ -132,9 +132,11 @@ static void a_slow_rank_gets_fewer_tickets(void) {
 static void the_next_ticket_is_there_when_it_is_asked_for(void) {
   tg_handout *handout = NULL;
   ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, 100 * ranks, &handout) == TG_OK);
+  ASSERT_ON_ALL(tg_handout_ready(handout)); /* the one of its own from the start */
+  if (rank > 0) tg_handout_next(handout, 0);
   MPI_Barrier(MPI_COMM_WORLD); /* rank 0 has not answered anything */
   ASSERT_ON_ALL(tg_handout_ready(handout) == (rank == 0));
-  for (int phase = 0; phase < 2; phase++) { /* the ticket asked for when idle, then the one given ahead */
+  for (int phase = 0; phase < 2; phase++) { /* two tickets given ahead, one after the other */
     work(handout, 0.1);
     MPI_Barrier(MPI_COMM_WORLD);
     const bool ready = on_all(tg_handout_ready(handout), __LINE__);
@@ -183,6 +185,42 @@ static void handouts_in_a_row_do_not_mix(void) {
   for (int a = 0; a < 20; a++) ASSERT_ON_ALL(counts[a] == 3 * ranks);
 }
 
+static void sleep_and_look(tg_handout *handout) {
+  nanosleep(&(struct timespec){0, 200000000}, NULL);
+  tg_handout_poll(handout);
+}
+
+/* Oracle: counting. All begin with a ticket and ask for the next one; the first look answers that, the second what is asked
+ * then, which arrives while rank 0 is outside MPI. */
+static void one_look_answers_all_that_have_asked(void) {
+  tg_handout *handout = NULL;
+  const tg_status made = tg_handout_create(MPI_COMM_WORLD, MAX_TICKETS, &handout);
+  for (int a = 0; rank > 0 && a < 2; a++) tg_handout_next(handout, 0);
+  for (int a = 0; rank == 0 && a < 2; a++) sleep_and_look(handout);
+  const bool answered = rank > 0 || tg_handout_given(handout) == 3 * (ranks - 1);
+  if (rank == 0) tg_handout_stop(handout);
+  while (tg_handout_next(handout, 0) >= 0) continue;
+  tg_handout_finish(handout, (tg_tick){NULL, NULL});
+  tg_handout_destroy(&handout);
+  ASSERT_ON_ALL(made == TG_OK);
+  ASSERT_ON_ALL(answered);
+}
+
+/* Oracle: counting. Rank 0 neither looks nor takes anything, and yet all others have a ticket each, where there are enough. */
+static void all_others_begin_with_a_ticket(void) {
+  for (int n = 0; n <= ranks + 1; n++) {
+    tg_handout *handout = NULL;
+    ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, n, &handout) == TG_OK);
+    const int64_t first = rank > 0 ? tg_handout_next(handout, 0) : 0;
+    MPI_Barrier(MPI_COMM_WORLD);
+    ASSERT_ON_ALL(rank == 0 || first == (rank <= n ? rank - 1 : -1));
+    ASSERT_ON_ALL(rank > 0 || tg_handout_given(handout) == (n < ranks - 1 ? n : ranks - 1));
+    while (tg_handout_next(handout, 0) >= 0) continue;
+    tg_handout_finish(handout, (tg_tick){NULL, NULL});
+    tg_handout_destroy(&handout);
+  }
+}
+
 int main(int argc, char **argv) {
   mpi_suite_begin(&argc, &argv);
   CU_TestInfo tests[] = {
@@ -194,6 +232,8 @@ int main(int argc, char **argv) {
       {"the next ticket is there when it is asked for", the_next_ticket_is_there_when_it_is_asked_for},
       {"rank 0 calls back while it waits", rank_0_calls_back_while_it_waits_for_the_others},
       {"hand-outs in a row do not mix", handouts_in_a_row_do_not_mix},
+      {"all others begin with a ticket", all_others_begin_with_a_ticket},
+      {"one look answers all that have asked", one_look_answers_all_that_have_asked},
       CU_TEST_INFO_NULL};
   int failed = mpi_suite_run("handout", tests);
   MPI_Finalize();

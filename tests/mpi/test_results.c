@@ -129,12 +129,11 @@ static tg_status write_stretch(tg_results *results, int m, int64_t p, int s, int
     TG_TRY(tg_row_create(&models[m].shape, &rows[l - first]));
     fill_row(m, p, s, l, &rows[l - first]);
   }
-  if (end > first) st = tg_results_write_rows(results, m, p, s, first, end - first, rows);
   int32_t tokens[7];
   for (int a = 0; a < 7; a++) tokens[a] = (int32_t)number(m, p, s, 0, TOKENS, a);
-  if (st == TG_OK && end == models[m].n_layers)
-    st = tg_results_write_prompt(results, m, p, s, number(m, p, s, 0, LOSS, 0), number(m, p, s, 0, ENTROPY, 0), tokens,
-                                 &rows[end - 1 - first]);
+  const tg_results_beside beside = {number(m, p, s, 0, LOSS, 0), number(m, p, s, 0, ENTROPY, 0), tokens};
+  if (end > first)
+    st = tg_results_write_rows(results, m, p, s, first, end - first, rows, end == models[m].n_layers ? &beside : NULL);
   for (int l = first; l < end; l++) tg_row_free(&rows[l - first]);
   return st;
 }
@@ -338,19 +337,27 @@ static void status_is_written_last(void) {
   for (int first = 0; first < 6; first++) {
     n_written = 0;
     const int64_t p = rank % P;
+    const int32_t tokens[7] = {0};
+    const tg_results_beside beside = {1.0, 2.0, tokens};
+    const bool last = first == 5;
     tg_row row;
     bool good = tg_row_create(&models[0].shape, &row) == TG_OK;
     if (good) fill_row(0, p, 0, first, &row);
-    good = good && tg_results_write_rows(results, 0, p, 0, first, 1, &row) == TG_OK;
-    good = good && n_written > 0 && strcmp(written[n_written - 1], "/models/first/status") == 0;
-    for (int a = 0; a < n_written - 1; a++) good = good && strcmp(written[a], "/models/first/status") != 0;
+    good = good && tg_results_write_rows(results, 0, p, 0, first, 1, &row, last ? NULL : &beside) == TG_EINTERNAL;
+    good = good && n_written == 0;
+    good = good && tg_results_write_rows(results, 0, p, 0, first, 1, &row, last ? &beside : NULL) == TG_OK;
+    good = good && n_written > 1 && strcmp(written[n_written - 1], "/models/first/status") == 0 &&
+           strcmp(written[n_written - 2], "/checksums/first") == 0;
+    for (int a = 0; a < n_written - 2; a++)
+      good = good && strcmp(written[a], "/models/first/status") != 0 && strcmp(written[a], "/checksums/first") != 0;
     for (int e = 0; e < N_EXPECTED; e++) {
       char name[256];
       snprintf(name, sizeof name, "/models/first/%s", expected[e].path);
       const third_axis third = expected[e].third;
       const bool angles = first == angle_layers[0] || first == angle_layers[1];
       good = good && was_written(name) ==
-                         (third == BY_LAYER || (third == BY_PAIR && first > 0) || (third == BY_ANGLE_LAYER && angles));
+                         (third == BY_LAYER || (third == BY_PAIR && first > 0) || (third == BY_ANGLE_LAYER && angles) ||
+                          (last && (third == BY_LAST || third == BY_NOTHING)));
     }
     tg_row_free(&row);
     ASSERT_ON_ALL(good);
@@ -364,7 +371,7 @@ static void a_failed_write_leaves_nothing_done(void) {
   path_of("failed.h5", path);
   tg_results *results = make_and_open(path);
   if (!results) return;
-  for (int fail_at = 0; fail_at < 17; fail_at++) {
+  for (int fail_at = 0; fail_at < 18; fail_at++) {
     int32_t status[P * S * 6], sum = 0;
     writes_until_failure = rank == 0 ? fail_at : -1;
     const tg_status st = rank == 0 ? write_stretch(results, 0, 1, 1, 0, 5) : TG_EIO;

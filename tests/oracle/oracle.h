@@ -1,9 +1,9 @@
-/* The definitions in plain loops, and clouds whose geometry is known or hard. For tests only: slow, simple, and sharing
- * no code with src/geometry but the struct of a cloud. Symbols as in geometry/cloud.h. */
+/* The definitions in plain loops (src/plain), and clouds whose geometry is known or hard. For tests only: slow, simple, and
+ * sharing no code with src/geometry but the struct of a cloud. Symbols as in geometry/cloud.h. */
 #ifndef TG_ORACLE_H
 #define TG_ORACLE_H
 
-#include "geometry/cloud.h"
+#include "plain/plain.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,6 +57,10 @@ tg_cloud oracle_cloud(oracle_kind kind, int n, int d, uint64_t seed);
 tg_cloud oracle_cloud_zeros(int n, int d, float **x);
 /** Token a of the new cloud is token `order[a]` of the old, a < n. */
 tg_cloud oracle_cloud_reordered(const tg_cloud *c, const int32_t *order, int n);
+/** Rounds all values to bfloat16. */
+void oracle_round(tg_cloud *c);
+/** A cloud of bfloat16 values as bfloat16, with some of its zeros as -0. Caller destroys. */
+tg_cloud oracle_half(const tg_cloud *c, uint64_t seed);
 /** The same values in float64. */
 tg_cloud64 oracle_cloud64(const tg_cloud *c);
 void oracle_cloud_destroy(tg_cloud *c);
@@ -64,51 +68,33 @@ void oracle_cloud64_destroy(tg_cloud64 *c);
 /** malloc that ends the program without memory. */
 void *oracle_memory(double count, double size);
 
-/* ---- definitions ---- */
+/* ---- definitions: those of src/plain, ending the program without memory, and what only tests want ---- */
 
-/** sum_t (x_it - x_jt)^2, t ascending: relative error below (d + 2) 2^-53. */
-double oracle_d2(const tg_cloud *c, int i, int j);
-/** The same with 113 bits. */
+typedef tg_plain_integer oracle_integer;
+typedef tg_cosine oracle_cosines;
+typedef tg_plain_grides oracle_grides;
+
+static inline double oracle_d2(const tg_cloud *c, int i, int j) { return tg_plain_d2(c, i, j); }
+static inline oracle_integer oracle_d2_exact(const tg_cloud *c, int i, int j) { return tg_plain_d2_exact(c, i, j); }
+static inline int oracle_compare(const oracle_integer *a, const oracle_integer *b) { return tg_plain_compare(a, b); }
+static inline int oracle_distinct(const tg_cloud *c, int32_t *first) { return tg_plain_distinct(c, first); }
+static inline double oracle_angle(const tg_cloud *c, int i, int a, int b) { return tg_plain_angle(c, i, a, b); }
+static inline void oracle_overlap(const int32_t *a, const int32_t *b, int n, int stride, int k, double *value) {
+  tg_plain_overlap(a, b, n, stride, k, value);
+}
+static inline void oracle_reciprocity(const int32_t *index, int n, int stride, int k, double *value) {
+  tg_plain_reciprocity(index, n, stride, k, value);
+}
+
+/** sum_t (x_it - x_jt)^2 with 113 bits. */
 oracle_quad oracle_d2_quad(const tg_cloud *c, int i, int j);
 oracle_quad oracle_d2_quad64(const tg_cloud64 *c, int i, int j);
+double oracle_gap(const oracle_integer *a, const oracle_integer *b); /* |a - b| / b, 0 for a = b */
 
-/* A squared distance as an integer multiple of 2^-298, in digits of 32 bits, the lowest first: no rounding at all. */
-enum { ORACLE_DIGITS = 20 };
-typedef struct {
-  int64_t digit[ORACLE_DIGITS];
-} oracle_integer;
-oracle_integer oracle_d2_exact(const tg_cloud *c, int i, int j);
-int oracle_compare(const oracle_integer *a, const oracle_integer *b); /* -1, 0, 1 */
-double oracle_gap(const oracle_integer *a, const oracle_integer *b);  /* |a - b| / b, 0 for a = b */
-
-/** The other tokens of row `row` of `tokens` [m] (NULL: all) by exact distance, ties by lower index.
- *  order, d2  [m - 1] out
- *  Float64 sums are sorted; those nearer to each other than twice their error are ordered by exact integers. */
 void oracle_order(const tg_cloud *c, const int32_t *tokens, int m, int row, int32_t *order, double *d2);
 /** Lists of all tokens: index [n][k], d2 [n][k]. */
 void oracle_lists(const tg_cloud *c, int k, int32_t *index, double *d2);
-
-/** First of every kind of token, all pairs compared; returns their number. */
-int oracle_distinct(const tg_cloud *c, int32_t *first);
-
-/** chi_1..chi_k and the reciprocity of neighbor lists, sets compared element by element for each k. */
-void oracle_overlap(const int32_t *a, const int32_t *b, int n, int stride, int k, double *value);
-void oracle_reciprocity(const int32_t *index, int n, int stride, int k, double *value);
-
-typedef struct {
-  double mean, std, mean_offdiagonal;
-  int n_zero;
-} oracle_cosines;
-/** From x_i.x_j / (|x_i| |x_j|) of all pairs in long double. */
 oracle_cosines oracle_cosine(const tg_cloud *c);
-
-/** Kahan's formula in long double: degrees at token i between a and b; NaN where undefined. */
-double oracle_angle(const tg_cloud *c, int i, int a, int b);
-
-typedef struct {
-  double value, error, radius;
-} oracle_grides;
-/** GRIDE's condition by bisection of [0.001, 1000] in long double, from squared distances; NaN without a root. */
 oracle_grides oracle_gride(const double *inner2, const double *outer2, int n, int n2);
 /** The same from a cloud, over the distinct tokens; NaN where n2 is too large. */
 oracle_grides oracle_cloud_gride(const tg_cloud *c, int n2);

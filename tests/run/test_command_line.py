@@ -2,7 +2,10 @@
 
 Oracle: the specification's section on the command line; h5py for exported numbers; config/small.yaml for the keys."""
 import csv
+import os
+import platform
 import re
+import subprocess
 import time
 
 import h5py
@@ -10,8 +13,7 @@ import numpy as np
 import support
 from support import CONFIG, IO, NO_INPUT, OK, USAGE, clouds, files, synthetic, write_states
 
-COMMANDS = ("run", "validate", "info", "export")
-LATER = ("verify",)
+COMMANDS = ("run", "validate", "info", "export", "verify")
 
 
 def keys_of(name):
@@ -64,11 +66,6 @@ class Usage(support.Case):
         for ranks in (2,):
             result = self.refuse("ruin", ranks=ranks)
             self.assertEqual(len(result.errors), 1, result)
-
-    def test_later_commands_say_so(self):
-        for command in LATER:
-            result = self.refuse(command, "x", says=[command, "version"])
-            self.assertEqual(len(result.err.splitlines()), 1, result)
 
     def test_wrong_options_and_arguments(self):
         config = self.config(synthetic())
@@ -349,6 +346,34 @@ class Output(support.Case):
         self.assertIn("100.0 %", result.err)
         self.assertEqual(len(re.findall(r"rank +\d+ +busy", result.err)), 3)
         self.assertNotIn("\x1b", result.err, "no terminal, no control characters")
+
+    def test_ranks_that_share_a_core(self):
+        """One line, by rank 0, however the ranks are held to too few cores; none where each has its own. Oracle: counting."""
+        core, *more = sorted(os.sched_getaffinity(0))
+        config = self.config(synthetic(prompts=1))
+        held = ("taskset", "-c", str(core))
+        node = re.escape(platform.node())
+        pinned = self.path("pinned.sh")
+        pinned.write_text(f'[ "$OMPI_COMM_WORLD_RANK" = 2 ] && core={(more or [core])[0]} || core={core}\n'
+                          'exec taskset -c $core "$@"\n')
+        cases = [(1, held, (), r""), (2, held, (), rf"{node}: 2 ranks x 1 thread share 1 core"),
+                 (1, held, ("--set", "compute.blas_threads=2"), r"2 threads a rank, but a rank may use 1 cores only: .*")]
+        if more:
+            pair = ("taskset", "-c", f"{core},{more[0]}")
+            cases += [(2, pair, (), r""), (3, pair, (), rf"{node}: 3 ranks x 1 thread share 2 cores"),
+                      (2, pair, ("--set", "compute.blas_threads=2"), rf"{node}: 2 ranks x 2 threads share 2 cores"),
+                      (3, ("bash", pinned), (), rf"{node}: 3 ranks x 1 thread share 2 cores")]
+        if len(more) > 1:
+            pinned.write_text(f'[ "$OMPI_COMM_WORLD_RANK" = 2 ] && core={more[0]},{more[1]} || core={core}\n'
+                              'exec taskset -c $core "$@"\n')
+            cases += [(3, ("bash", pinned), (), rf"{node}: 2 ranks are bound to one core: .*")]
+        for ranks, prefix, options, expected in cases:
+            with self.subTest(ranks=ranks, prefix=prefix, options=options):
+                command = (*support.launcher(ranks), *prefix, support.PROGRAM, "run", config, "--force", *options)
+                result = subprocess.run(command, capture_output=True, text=True, env=support.environment(), timeout=60)
+                said = re.findall(r"tokengeom: warning: (.*(?:core|thread).*)", result.stderr)
+                self.assertEqual((result.returncode, len(said)), (OK, 1 if expected else 0), result)
+                self.assertRegex("".join(said), rf"^{expected}$")
 
     def test_force_replaces(self):
         config = self.config(synthetic())

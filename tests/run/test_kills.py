@@ -19,7 +19,7 @@ from support import synthetic
 
 KILLS, CALLS = int(os.environ.get("TG_KILLS", "10")), int(os.environ.get("TG_KILL_CALLS", "12"))
 SEED = 20250117
-STUDY = dict(prompts=60, shuffles=2, layers=4, tokens=500, width=64)
+STUDY = dict(prompts=120, shuffles=2, layers=4, tokens=500, width=64)
 SMALL = dict(prompts=2, layers=2, tokens=30, width=8)
 SECTIONS = {"observables": {"scales": [2, 4], "overlap_k": 8}, "statistics": {"bootstrap": 50}}
 AT_ONCE = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}  # mpirun waits two seconds otherwise before it ends the other ranks

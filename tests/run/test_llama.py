@@ -138,6 +138,12 @@ class Same(Case):
                 self.assertEqual(expected["model/token_ids"].tolist(), states["token_ids"].tolist())
                 self.assertTrue((expected["model/status"] > 0).all())
 
+    def test_verify(self):
+        """All clouds measured again from forward passes of their own, each begun at the layer before."""
+        self.study(self.source(Llama(vocabulary=1100)), observables=OBSERVABLES, ranks=2)
+        result = self.run_ok("verify", self.path("results.h5"), "--sample", "1000")
+        self.assertIn(f"{3 * 4 * (BLOCKS + 1)} clouds measured again from the inputs in plain float64: good", result.out)
+
     def test_levels(self):
         """A list of levels gives what `all` gives there."""
         source = self.source(Llama())

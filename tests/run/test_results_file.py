@@ -67,7 +67,7 @@ class Layout(support.Case):
         axes = {P: [30, 10, 20, 60, 50, 40], S: [0, 3], L: range(4), PAIR: range(3), SCALE: [2, 4, 8], K: range(1, 6), ANGLE: [1, 3],
                 TOKEN: range(40)}
         with h5py.File(self.results) as file:
-            self.assertEqual(sorted(file), ["complete", "models", "provenance"])
+            self.assertEqual(sorted(file), ["checksums", "complete", "models", "provenance"])
             self.assertEqual(sorted(file["models"]), ["other.1", "tiny"])
             model = file["models/tiny"]
             expected = expected_datasets()

@@ -11,17 +11,22 @@
 
 enum { MOST = 200 };
 static int32_t lists[2 * MOST];
-static double d2[2 * MOST], degrees[MOST];
+static double d2[2 * MOST], dot[MOST], degrees[MOST];
 
 /* Angles of a cloud whose lists stand in `lists`; squared distances as the search gives them. */
 static double angles_of(const tg_cloud *c, int *n_defined) {
   double mean = -1.0;
   for (int p = 0; p < 2 * c->n; p++) {
     tg_pair pair = {p / 2, lists[p], NAN};
-    tg_distance_pairs(c, &pair, 1);
+    tg_distance_pair(c, &pair);
     d2[p] = pair.d2;
   }
-  CU_ASSERT(tg_angle_compute(c, lists, 2, d2, 2, degrees, &mean, n_defined) == TG_OK);
+  for (int i = 0; i < c->n; i++) {
+    tg_corner corner = {i, lists[2 * i], lists[2 * i + 1], NAN};
+    tg_distance_corner(c, &corner);
+    dot[i] = corner.dot;
+  }
+  CU_ASSERT(tg_angle_compute(c, lists, 2, d2, 2, dot, degrees, &mean, n_defined) == TG_OK);
   return mean;
 }
 

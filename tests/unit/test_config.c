@@ -274,7 +274,8 @@ static void the_echo_holds_every_key(void) {
       expected, sizeof expected,
       "output: \"%s/r.h5\"\n%s      slow_prompt: -1\n      slow_seconds: 0\n%sfigures:\n  directory: \"%s/figures\"\n"
       "  example_prompt: 3218\n  scale: 2\n  k: 2\n  angle_layer: 10\n  prompts: 6\n  formats: [csv, png]\ncompute:\n  "
-      "blas_threads: 1\n",
+      "blas_threads: 1\n"
+      "  kernel: auto\n",
       folder, source, values, folder);
   CU_ASSERT_STRING_EQUAL(c->resolved, expected);
   snprintf(expected, sizeof expected, "%s%s", source, values);

@@ -7,24 +7,50 @@
 #include <stdio.h>
 #include <string.h>
 
-static tg_cosine cosine_of(const tg_cloud *c) {
+static tg_cosine cosine_by(tg_kernel kernel, const tg_cloud *c) {
   tg_gram *g = NULL;
-  tg_cosine out = {NAN, NAN, NAN, -1};
-  CU_ASSERT_FATAL(tg_gram_create(c->n, c->d, &g) == TG_OK);
-  tg_gram_compute(g, c, (tg_tick){NULL, NULL});
-  CU_ASSERT(tg_cosine_compute(g, c, &out) == TG_OK);
+  tg_scan *scan = NULL;
+  tg_cosine_sum *sum = NULL;
+  CU_ASSERT_FATAL(tg_gram_create(c->n, c->d, kernel, &g) == TG_OK && tg_scan_create(c->n, c->d, &scan) == TG_OK &&
+                  tg_cosine_create(c->n, c->d, &sum) == TG_OK);
+  tg_scan_cloud(scan, c);
+  tg_gram_start(g, c, scan);
+  tg_cosine_start(sum, c, scan);
+  for (int first = 0; first < c->n; first += g->rows) {
+    CU_ASSERT(tg_gram_rows(g, first, (tg_tick){NULL, NULL}) == TG_OK);
+    tg_cosine_add(sum, g);
+  }
+  const tg_cosine out = tg_cosine_end(sum, c);
+  tg_cosine_destroy(&sum);
+  tg_scan_destroy(&scan);
   tg_gram_destroy(&g);
   return out;
 }
 
-static void check(const char *name, const tg_cloud *c) {
+static tg_cosine cosine_of(const tg_cloud *c) { return cosine_by(TG_KERNEL_FLOAT32, c); }
+
+static bool is_right(const tg_cosine *got, const oracle_cosines *expected) {
+  bool ok = oracle_near("mean", got->mean, expected->mean, 1e-12, 0.0);
+  ok = oracle_near("mean_offdiagonal", got->mean_offdiagonal, expected->mean_offdiagonal, 1e-12, 0.0) && ok;
+  return oracle_near("std", got->std, expected->std, 1e-6, 0.0) && got->n_zero == expected->n_zero && ok;
+}
+
+/* By every kernel, and rounded to bfloat16 too. */
+static void check(const char *name, tg_cloud *c) {
+  for (tg_kernel kernel = 0; kernel < TG_N_KERNELS; kernel++) {
+    if (!tg_kernel_runs(kernel)) continue;
+    const oracle_cosines expected = oracle_cosine(c);
+    const tg_cosine got = cosine_by(kernel, c);
+    if (!is_right(&got, &expected)) printf("[%s, %s, n %d, d %d] ", name, tg_kernel_names[kernel], c->n, c->d);
+    CU_ASSERT(is_right(&got, &expected));
+  }
+  oracle_round(c);
   const oracle_cosines expected = oracle_cosine(c);
-  const tg_cosine got = cosine_of(c);
-  bool ok = oracle_near("mean", got.mean, expected.mean, 1e-12, 0.0);
-  ok = oracle_near("mean_offdiagonal", got.mean_offdiagonal, expected.mean_offdiagonal, 1e-12, 0.0) && ok;
-  ok = oracle_near("std", got.std, expected.std, 1e-6, 0.0) && got.n_zero == expected.n_zero && ok;
-  if (!ok) printf("[%s, n %d, d %d] ", name, c->n, c->d);
-  CU_ASSERT(ok);
+  tg_cloud half = oracle_half(c, 3);
+  const tg_cosine got = cosine_by(tg_kernel_best(), &half);
+  if (!is_right(&got, &expected)) printf("[%s, bfloat16, n %d, d %d] ", name, c->n, c->d);
+  CU_ASSERT(is_right(&got, &expected));
+  oracle_cloud_destroy(&half);
 }
 
 /* Oracle: x_i.x_j / (|x_i| |x_j|) of all pairs in long double. Bounds, from cosine.h: means 1e-12 (d + n roundings of

@@ -5,6 +5,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const int widths[] = {1, 3, 31, 32, 33, 512, 513, 600, 1100};
@@ -12,6 +13,13 @@ enum { N_WIDTHS = sizeof widths / sizeof *widths, N = 12, N_PAIRS = N * N };
 
 static void all_pairs(tg_pair *pairs) {
   for (int p = 0; p < N_PAIRS; p++) pairs[p] = (tg_pair){p / N, p % N, -1.0};
+}
+
+/* As the search asks for them. */
+static void compute(const tg_cloud *c, tg_pair *pairs, double *dots) {
+  float *panel = oracle_memory((double)c->n * TG_DISTANCE_BLOCK, sizeof *panel);
+  tg_distance_batch(c, panel, pairs, N_PAIRS, dots);
+  free(panel);
 }
 
 static double size_of(oracle_quad x) { return fabs((double)x); }
@@ -26,7 +34,7 @@ static void pairs_match_the_definition(void) {
       tg_cloud c = oracle_cloud((oracle_kind)kind, N, widths[w], 1);
       double worst = 0.0;
       all_pairs(pairs);
-      tg_distance_pairs(&c, pairs, N_PAIRS);
+      compute(&c, pairs, NULL);
       for (int p = 0; p < N_PAIRS; p++) {
         const oracle_quad exact = oracle_d2_quad(&c, pairs[p].i, pairs[p].j);
         worst = fmax(worst, size_of((oracle_quad)pairs[p].d2 - exact) - 2.0 * c.d * DBL_EPSILON * size_of(exact));
@@ -80,22 +88,26 @@ static void double2_has_a_hundred_bits(void) {
     }
 }
 
-/* Oracle: 113 bits. Bound: d + 2 roundings of terms whose magnitudes sum to at most |u| |v|: 2 d eps |u| |v|. */
+/* Oracle: 113 bits. Bound: d + 2 roundings of terms whose magnitudes sum to at most |u| |v|: 2 d eps |u| |v|. One alone has
+ * the bits that it has in a batch. */
 static void dots_match_the_definition(void) {
   for (int w = 0; w < N_WIDTHS; w++) {
     tg_cloud c = oracle_cloud(ORACLE_CLUSTERS, N, widths[w], 4);
-    int32_t ends[2 * N];
+    tg_pair pairs[N_PAIRS];
     double dots[N], worst = 0.0;
-    for (int i = 0; i < N; i++) ends[2 * i] = (i + 3) % N, ends[2 * i + 1] = (5 * i + 2) % N;
-    tg_distance_dots(&c, ends, ends + 1, 2, dots);
+    for (int p = 0; p < N_PAIRS; p++) pairs[p] = (tg_pair){p / N, (p / N + 3 + 5 * (p % N)) % N, -1.0};
+    compute(&c, pairs, dots);
     for (int i = 0; i < N; i++) {
+      tg_corner alone = {i, pairs[i * N].j, pairs[i * N + 1].j, NAN};
       oracle_quad exact = 0;
       for (int t = 0; t < c.d; t++) {
         const oracle_quad x = c.x[i * c.ld + t];
-        exact += ((oracle_quad)c.x[ends[2 * i] * c.ld + t] - x) * ((oracle_quad)c.x[ends[2 * i + 1] * c.ld + t] - x);
+        exact += ((oracle_quad)c.x[alone.a * c.ld + t] - x) * ((oracle_quad)c.x[alone.b * c.ld + t] - x);
       }
-      const double sizes = sqrt(oracle_d2(&c, i, ends[2 * i]) * oracle_d2(&c, i, ends[2 * i + 1]));
+      const double sizes = sqrt(oracle_d2(&c, i, alone.a) * oracle_d2(&c, i, alone.b));
       worst = fmax(worst, size_of((oracle_quad)dots[i] - exact) - 2.0 * c.d * DBL_EPSILON * sizes);
+      tg_distance_corner(&c, &alone);
+      CU_ASSERT(alone.dot == dots[i]);
     }
     CU_ASSERT(worst <= 0.0);
     oracle_cloud_destroy(&c);
@@ -103,7 +115,7 @@ static void dots_match_the_definition(void) {
 }
 
 /* Oracle: the same pair alone. Equal to the bit whatever else is in the batch, in whatever order, whichever end comes
- * first and however far the rows are padded. */
+ * first, however far the rows are padded and whatever type they have. */
 static void a_pair_does_not_depend_on_its_batch(void) {
   for (int w = 0; w < N_WIDTHS; w++) {
     tg_cloud c = oracle_cloud(ORACLE_BFLOAT16, N, widths[w], 5);
@@ -117,16 +129,18 @@ static void a_pair_does_not_depend_on_its_batch(void) {
     all_pairs(sorted);
     all_pairs(padded);
     for (int p = 0; p < N_PAIRS; p++) mixed[p] = (tg_pair){order[p] % N, order[p] / N, 7.0};
-    tg_distance_pairs(&c, sorted, N_PAIRS);
-    tg_distance_pairs(&c, mixed, N_PAIRS);
-    tg_distance_pairs(&wide, padded, N_PAIRS);
+    tg_cloud half = oracle_half(&c, 9); /* of bfloat16 numbers: the same distances */
+    compute(&c, sorted, NULL);
+    compute(&half, mixed, NULL);
+    compute(&wide, padded, NULL);
     for (int p = 0; p < N_PAIRS; p++) {
       tg_pair alone = {sorted[p].i, sorted[p].j, NAN};
-      tg_distance_pairs(&c, &alone, 1);
+      tg_distance_pair(&c, &alone);
       CU_ASSERT(alone.d2 == sorted[p].d2 && alone.d2 == padded[p].d2);
       CU_ASSERT(mixed[p].d2 == sorted[order[p]].d2);
     }
     oracle_cloud_destroy(&wide);
+    oracle_cloud_destroy(&half);
     oracle_cloud_destroy(&c);
   }
 }

@@ -18,11 +18,14 @@ typedef struct {
   tg_row row;
 } bench;
 
-static bench create_bench(const tg_row_shape *shape, int d) {
+static bench create_bench_of(const tg_row_shape *shape, int d, tg_kernel kernel) {
   bench b = {.shape = *shape};
-  CU_ASSERT_FATAL(tg_measurer_create(shape, d, no_tick, &b.measurer) == TG_OK && tg_row_create(shape, &b.row) == TG_OK);
+  CU_ASSERT_FATAL(tg_measurer_create(shape, d, kernel, no_tick, &b.measurer) == TG_OK &&
+                  tg_row_create(shape, &b.row) == TG_OK);
   return b;
 }
+
+static bench create_bench(const tg_row_shape *shape, int d) { return create_bench_of(shape, d, tg_kernel_best()); }
 
 static void destroy_bench(bench *b) {
   tg_measurer_destroy(&b->measurer);
@@ -126,14 +129,70 @@ static void whole_rows_match_the_definitions(void) {
       for (int s = 0; s < 7; s++) {
         tg_cloud c = oracle_cloud((oracle_kind)kind, sizes[s], widths[w], (uint64_t)s);
         measure(&b, &c);
-        const bool ok = row_matches(&b, &c);
+        bool ok = row_matches(&b, &c);
+        CU_ASSERT(all_nan(b.row.overlap, b.shape.k)); /* the layer before had another number of tokens */
+        oracle_round(&c);
+        tg_cloud half = oracle_half(&c, (uint64_t)w);
+        measure(&b, &half);
+        ok = row_matches(&b, &c) && ok;
         if (!ok) printf("[%s, n %d, d %d, reason %d] ", oracle_kind_names[kind], c.n, c.d, b.row.reason);
         CU_ASSERT(ok);
-        CU_ASSERT(all_nan(b.row.overlap, b.shape.k)); /* the layer before had another number of tokens */
         CU_ASSERT(all_nan(b.row.logits_value, 3 * b.shape.n_scales));
+        oracle_cloud_destroy(&half);
         oracle_cloud_destroy(&c);
       }
       destroy_bench(&b);
+    }
+}
+
+/* Two layers, the second drifted, measured by one kernel: the row of the second. */
+static bench two_layers(const tg_row_shape *shape, const tg_cloud layers[2], tg_kernel kernel) {
+  bench b = create_bench_of(shape, layers[0].d, kernel);
+  for (int l = 0; l < 2; l++) measure(&b, &layers[l]);
+  return b;
+}
+
+/* All numbers have the same bits but the deviation of the cosines, which is a sum of the fast pass: 1e-6. */
+static bool same_row(const bench *a, const bench *b) {
+  const tg_row *x = &a->row, *y = &b->row;
+  const int numbers = 6 * a->shape.n_scales + 2 * a->shape.k + a->shape.n_tokens; /* one array, row.c */
+  const size_t lists = (size_t)(a->shape.n_tokens * a->shape.k) * sizeof *x->neighbors;
+  return same(x->gride_value, y->gride_value, numbers) && memcmp(x->neighbors, y->neighbors, lists) == 0 &&
+         same(&x->cosine.mean, &y->cosine.mean, 1) &&
+         same(&x->cosine.mean_offdiagonal, &y->cosine.mean_offdiagonal, 1) &&
+         oracle_near("std", x->cosine.std, y->cosine.std, 1e-6, 0.0) && x->cosine.n_zero == y->cosine.n_zero &&
+         same(&x->angle_mean, &y->angle_mean, 1) && x->angle_defined == y->angle_defined &&
+         x->n_points == y->n_points && x->status == y->status && x->reason == y->reason;
+}
+
+/* Invariance: the kernel of the fast pass, and whether bfloat16 numbers come as bfloat16 or as float32. */
+static void the_kernel_changes_no_bit(void) {
+  const int widths[] = {1, 40, 300};
+  oracle_random r = {12};
+  for (int kind = 0; kind < ORACLE_N_KINDS; kind++)
+    for (int w = 0; w < 3; w++) {
+      tg_cloud layers[2] = {oracle_cloud((oracle_kind)kind, 64, widths[w], 9),
+                            oracle_cloud((oracle_kind)kind, 64, widths[w], 9)};
+      for (int t = 0; t < 64 * layers[1].ld; t += 1 + oracle_below(&r, 50))
+        ((float *)(uintptr_t)layers[1].x)[t] *= 1.5f;
+      for (int l = 0; l < 2; l++) oracle_round(&layers[l]);
+      tg_cloud halves[2] = {oracle_half(&layers[0], 1), oracle_half(&layers[1], 2)};
+      bench first = two_layers(&shape_of_64, layers, TG_KERNEL_FLOAT32);
+      for (tg_kernel kernel = 0; kernel < TG_N_KERNELS; kernel++)
+        for (int half = 0; half < 2 && tg_kernel_runs(kernel); half++) {
+          bench other = two_layers(&shape_of_64, half ? halves : layers, kernel);
+          const bool ok = same_row(&first, &other);
+          if (!ok)
+            printf("[%s, d %d, %s, %s] ", oracle_kind_names[kind], widths[w], tg_kernel_names[kernel],
+                   half ? "bfloat16" : "float32");
+          CU_ASSERT(ok);
+          destroy_bench(&other);
+        }
+      destroy_bench(&first);
+      for (int l = 0; l < 2; l++) {
+        oracle_cloud_destroy(&layers[l]);
+        oracle_cloud_destroy(&halves[l]);
+      }
     }
 }
 
@@ -317,7 +376,7 @@ static void sizes_are_checked(void) {
   tg_cloud wide = oracle_cloud(ORACLE_GAUSSIAN, 10, 33, 1), long_one = oracle_cloud(ORACLE_GAUSSIAN, 65, 20, 1);
   CU_ASSERT(tg_measure_layer(b.measurer, &wide, 0, &b.row) == TG_EINTERNAL);
   CU_ASSERT(tg_measure_layer(b.measurer, &long_one, 0, &b.row) == TG_EINTERNAL);
-  CU_ASSERT(tg_measurer_bytes(&shape_of_64, 20) > 64 * 32 * 4);
+  CU_ASSERT(tg_measurer_bytes(&shape_of_64, 20, TG_KERNEL_FLOAT32, 0) > 64 * 32 * 4);
   oracle_cloud_destroy(&wide);
   oracle_cloud_destroy(&long_one);
   destroy_bench(&b);
@@ -492,6 +551,7 @@ static void matrices_that_are_no_metric_are_refused(void) {
 
 int main(void) {
   CU_TestInfo tests[] = {{"whole rows match the definitions", whole_rows_match_the_definitions},
+                         {"the kernel changes no bit", the_kernel_changes_no_bit},
                          {"tiny clouds have their reasons", tiny_clouds_have_their_reasons},
                          {"bad input is named", bad_input_is_named},
                          {"repeated tokens are one point", repeated_tokens_are_one_point},

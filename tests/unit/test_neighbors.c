@@ -65,26 +65,79 @@ static bool answer_matches(const tg_cloud *c, const tg_neighbors_query *q, bool 
   return wrong == 0;
 }
 
-/* Searches the cloud as float32 and as float64 and compares both with the oracle. */
-static bool search_is_exact(const tg_cloud *c, const tg_neighbors_query *q, bool strict) {
+/* What searches a cloud: a kernel, and whether it must center. */
+typedef struct {
+  tg_kernel kernel;
+  bool center;
+} way;
+
+static int n_raw, n_split, n_centered; /* searches by each pass */
+
+/* One search, by as many rows of the Gram matrix at a time as it holds. */
+static void search_by(way by, const tg_cloud *c, const tg_cloud64 *c64, const tg_neighbors_query *q, answer *got) {
   tg_gram *gram = NULL;
+  tg_scan *scan = NULL;
   tg_neighbors_scratch *scratch = NULL;
-  CU_ASSERT_FATAL(tg_gram_create(c->n, c->d, &gram) == TG_OK && tg_neighbors_scratch_create(&scratch) == TG_OK);
-  tg_cloud64 c64 = oracle_cloud64(c);
-  answer got = create_answer(q), got64 = create_answer(q);
-  tg_gram_compute(gram, c, no_tick);
-  CU_ASSERT(tg_neighbors_find(gram, c, NULL, q, scratch, no_tick, q->k ? got.index : NULL, got.d2) == TG_OK);
-  tg_gram_compute64(gram, &c64, no_tick);
-  CU_ASSERT(tg_neighbors_find(gram, NULL, &c64, q, scratch, no_tick, q->k ? got64.index : NULL, got64.d2) == TG_OK);
-  const size_t lists = (size_t)q->m * (size_t)q->k * sizeof *got.index;
-  const size_t distances = (size_t)q->m * (size_t)q->n_ranks * sizeof *got.d2;
-  const bool ok = answer_matches(c, q, strict, &got) && memcmp(got.index, got64.index, lists) == 0 &&
-                  memcmp(got.d2, got64.d2, distances) == 0;
-  destroy_answer(&got);
-  destroy_answer(&got64);
-  oracle_cloud64_destroy(&c64);
+  const int n = c ? c->n : c64->n, d = c ? c->d : c64->d;
+  CU_ASSERT_FATAL(tg_gram_create(n, d, by.kernel, &gram) == TG_OK && tg_scan_create(n, d, &scan) == TG_OK);
+  CU_ASSERT_FATAL(tg_neighbors_scratch_create(&scratch) == TG_OK);
+  if (c) {
+    tg_scan_cloud(scan, c);
+    tg_gram_start(gram, c, scan);
+    if (by.center) tg_gram_center(gram);
+  } else
+    tg_gram_start64(gram, c64);
+  for (int first = 0; first < n; first += gram->rows) {
+    CU_ASSERT(tg_gram_rows(gram, first, no_tick) == TG_OK);
+    if (first == 0) *(gram->split ? &n_split : gram->centered ? &n_centered : &n_raw) += 1;
+    CU_ASSERT(tg_neighbors_find(gram, c, c64, q, scratch, no_tick, q->k ? got->index : NULL, got->d2, NULL) == TG_OK);
+  }
   tg_neighbors_scratch_destroy(&scratch);
+  tg_scan_destroy(&scan);
   tg_gram_destroy(&gram);
+}
+
+/* Whether another way to search gives the same bits. */
+static bool same_by(way by, const tg_cloud *c, const tg_cloud64 *c64, const tg_neighbors_query *q,
+                    const answer *first) {
+  if (!tg_kernel_runs(by.kernel)) return true;
+  answer got = create_answer(q);
+  search_by(by, c, c64, q, &got);
+  const bool ok = memcmp(first->index, got.index, (size_t)q->m * (size_t)q->k * sizeof *got.index) == 0 &&
+                  memcmp(first->d2, got.d2, (size_t)q->m * (size_t)q->n_ranks * sizeof *got.d2) == 0;
+  if (!ok)
+    printf("\n    %s, %s%s differs ", tg_kernel_names[by.kernel], by.center ? "centered, " : "",
+           c64       ? "float64"
+           : c->half ? "bfloat16"
+                     : "float32");
+  destroy_answer(&got);
+  return ok;
+}
+
+/* Searches the cloud in every way and compares with the oracle. */
+static bool search_is_exact(const tg_cloud *c, const tg_neighbors_query *q, bool strict) {
+  tg_cloud64 c64 = oracle_cloud64(c);
+  answer got = create_answer(q);
+  search_by((way){TG_KERNEL_FLOAT32, false}, c, NULL, q, &got);
+  const bool ok = answer_matches(c, q, strict, &got) && same_by((way){TG_KERNEL_SPLIT, false}, c, NULL, q, &got) &&
+                  same_by((way){TG_KERNEL_FLOAT32, false}, NULL, &c64, q, &got) &&
+                  same_by((way){TG_KERNEL_SPLIT, false}, NULL, &c64, q, &got);
+  destroy_answer(&got);
+  oracle_cloud64_destroy(&c64);
+  return ok;
+}
+
+/* The same for a cloud whose values are bfloat16 numbers, as bfloat16. */
+static bool half_search_is_exact(const tg_cloud *c, const tg_neighbors_query *q, bool strict) {
+  tg_cloud half = oracle_half(c, 77);
+  answer got = create_answer(q);
+  search_by((way){TG_KERNEL_FLOAT32, false}, &half, NULL, q, &got);
+  const bool ok = answer_matches(c, q, strict, &got) &&
+                  same_by((way){TG_KERNEL_BFLOAT16, false}, &half, NULL, q, &got) &&
+                  same_by((way){TG_KERNEL_BFLOAT16, true}, &half, NULL, q, &got) &&
+                  same_by((way){TG_KERNEL_SPLIT, true}, &half, NULL, q, &got);
+  destroy_answer(&got);
+  oracle_cloud_destroy(&half);
   return ok;
 }
 
@@ -103,14 +156,17 @@ static int some_tokens(oracle_random *r, int n, int32_t *tokens) {
   return m;
 }
 
-static void check_cloud(const tg_cloud *c, const char *name, bool strict, oracle_random *r) {
+/* The cloud and, rounded in place, a cloud of bfloat16 numbers. */
+static void check_cloud(tg_cloud *c, const char *name, bool strict, oracle_random *r) {
   int32_t *tokens = oracle_memory(c->n, sizeof *tokens);
   int ranks[32], subset_ranks[32];
   const int n_ranks = some_ranks(c->n, ranks), m = some_tokens(r, c->n, tokens);
   const int n_subset_ranks = some_ranks(m, subset_ranks), k = c->n - 1 < 32 ? c->n - 1 : 32;
-  const bool ok =
-      search_is_exact(c, &(tg_neighbors_query){NULL, c->n, k, ranks, n_ranks}, strict) &&
-      search_is_exact(c, &(tg_neighbors_query){tokens, m, oracle_below(r, m), subset_ranks, n_subset_ranks}, strict);
+  const tg_neighbors_query all = {NULL, c->n, k, ranks, n_ranks},
+                           some = {tokens, m, oracle_below(r, m), subset_ranks, n_subset_ranks};
+  bool ok = search_is_exact(c, &all, strict) && search_is_exact(c, &some, strict);
+  oracle_round(c);
+  ok = half_search_is_exact(c, &all, strict) && half_search_is_exact(c, &some, strict) && ok;
   if (!ok) printf("[%s] ", name);
   CU_ASSERT(ok);
   free(tokens);
@@ -175,8 +231,9 @@ static tg_cloud mixed_cloud(oracle_random *r, int n, int d) {
 static void lists_are_exact_on_mixed_clouds(void) {
   oracle_random r = {3};
   for (int step = 0; step < 200; step++) {
-    const int n = 2 + oracle_below(&r, 70);
-    tg_cloud c = mixed_cloud(&r, n, 1 + oracle_below(&r, 50));
+    const bool large = step % 2; /* enough to be split */
+    const int n = large ? 64 + oracle_below(&r, 30) : 2 + oracle_below(&r, 70);
+    tg_cloud c = mixed_cloud(&r, n, large ? 64 + oracle_below(&r, 20) : 1 + oracle_below(&r, 50));
     check_cloud(&c, "mixed", false, &r);
     oracle_cloud_destroy(&c);
   }
@@ -217,47 +274,76 @@ static void ties_go_to_the_lower_index(void) {
   oracle_cloud_destroy(&c);
 }
 
-/* Oracle: oracle_d2. Bound: the one that gram.h proves, element by element; the test's own rounding, 2 d eps of the
- * distance, is far inside the slack of one percent of it that no real sum uses. */
-static void the_bound_holds_for_every_pair(void) {
-  const int widths[] = {1, 3, 31, 32, 33, 600, 1100};
-  for (int kind = 0; kind < ORACLE_N_KINDS; kind++)
-    for (int w = 0; w < 7; w++) {
-      tg_cloud c = oracle_cloud((oracle_kind)kind, 50, widths[w], 31);
-      tg_gram *g = NULL;
-      int outside = 0;
-      CU_ASSERT_FATAL(tg_gram_create(c.n, c.d, &g) == TG_OK);
-      tg_gram_compute(g, &c, no_tick);
-      for (int i = 0; i < c.n; i++)
-        for (int j = 0; j < c.n; j++) {
-          const double e_i = (double)g->bound * (double)g->norm2[i] + (double)g->tiny;
-          const double e_j = (double)g->bound * (double)g->norm2[j] + (double)g->tiny;
-          const float bracket = (g->norm2[i] + g->norm2[j]) - 2.0f * g->g[i * g->gld + j];
-          outside += !(fabs(g->scale * g->scale * oracle_d2(&c, i, j) - (double)bracket) <= e_i + e_j) && i != j;
-          outside += g->g[i * g->gld + j] != g->g[j * g->gld + i];
-        }
-      if (outside > 0) printf("\n    [%s] d %d: %d pairs outside ", oracle_kind_names[kind], c.d, outside);
-      CU_ASSERT(outside == 0);
-      tg_gram_destroy(&g);
-      oracle_cloud_destroy(&c);
+/* Pairs that a Gram matrix has farther off than its bound says. */
+static int pairs_outside(way by, const tg_cloud *c, const tg_cloud *as) {
+  tg_gram *g = NULL;
+  tg_scan *scan = NULL;
+  int outside = 0;
+  CU_ASSERT_FATAL(tg_gram_create(c->n, c->d, by.kernel, &g) == TG_OK && tg_scan_create(c->n, c->d, &scan) == TG_OK);
+  tg_scan_cloud(scan, as);
+  tg_gram_start(g, as, scan);
+  if (by.center) tg_gram_center(g);
+  CU_ASSERT(tg_gram_rows(g, 0, no_tick) == TG_OK);
+  for (int i = 0; i < c->n; i++)
+    for (int j = 0; j < c->n; j++) {
+      const double e_i = (double)g->bound * (double)g->norm2[i] + (double)g->tiny;
+      const double e_j = (double)g->bound * (double)g->norm2[j] + (double)g->tiny;
+      const float bracket = (g->norm2[i] + g->norm2[j]) - 2.0f * tg_gram_row(g, i)[j];
+      outside += !(fabs(g->scale * g->scale * oracle_d2(c, i, j) - (double)bracket) <= e_i + e_j) && i != j;
+      outside += tg_gram_row(g, i)[j] != tg_gram_row(g, j)[i];
     }
+  tg_scan_destroy(&scan);
+  tg_gram_destroy(&g);
+  return outside;
 }
 
-/* Closed form: scale is the power of two that brings the largest coordinate to 1/2..1, norms are those of the
- * definition to d eps, and a scratch that has served a larger cloud serves a smaller one. The bound decides most of a
- * Gaussian cloud: of 199 pairs a row fewer than 60 go to float64. The tick is called. */
+/* Oracle: oracle_d2. Bound: the one that gram.h proves, element by element; the test's own rounding, 2 d eps of the
+ * distance, is far inside the slack of one percent of it that no real sum uses. In every kernel, raw and centered. */
+static void the_bound_holds_for_every_pair(void) {
+  const int widths[] = {1, 3, 31, 32, 33, 257, 600, 1100};
+  for (int kind = 0; kind < ORACLE_N_KINDS; kind++)
+    for (int w = 0; w < 8; w++)
+      for (tg_kernel kernel = 0; kernel < TG_N_KERNELS; kernel++) {
+        if (!tg_kernel_runs(kernel)) continue;
+        tg_cloud c = oracle_cloud((oracle_kind)kind, 70, widths[w], 31);
+        int outside = pairs_outside((way){kernel, true}, &c, &c);
+        oracle_round(&c);
+        tg_cloud half = oracle_half(&c, 5);
+        outside += pairs_outside((way){kernel, false}, &c, &half) + pairs_outside((way){kernel, true}, &c, &half);
+        if (outside > 0)
+          printf("\n    [%s] %s, d %d: %d pairs outside ", oracle_kind_names[kind], tg_kernel_names[kernel], c.d,
+                 outside);
+        CU_ASSERT(outside == 0);
+        oracle_cloud_destroy(&half);
+        oracle_cloud_destroy(&c);
+      }
+}
+
+/* Closed form: a scale is the power of two that brings the largest coordinate to 1/2..1, norms are those of the definition
+ * to d eps, a raw cloud keeps its scale. The bound decides most of a Gaussian cloud: of 199 pairs a row fewer than 60 go to
+ * float64. The tick is called. */
 static void the_fast_pass_is_what_it_says(void) {
   tg_cloud c = oracle_cloud(ORACLE_GAUSSIAN, 200, 64, 41);
   tg_gram *g = NULL;
+  tg_scan *scan = NULL;
   tg_neighbors_scratch *scratch = NULL;
   int ticks = 0;
   const int ranks[] = {1, 2};
   const tg_neighbors_query q = {NULL, c.n, 16, ranks, 2};
   answer got = create_answer(&q);
-  CU_ASSERT_FATAL(tg_gram_create(c.n, c.d, &g) == TG_OK && tg_neighbors_scratch_create(&scratch) == TG_OK);
-  tg_gram_compute(g, &c, (tg_tick){count_tick, &ticks});
+  oracle_round(&c);
+  tg_cloud half = oracle_half(&c, 1);
+  CU_ASSERT_FATAL(tg_gram_create(c.n, c.d, tg_kernel_best(), &g) == TG_OK && tg_scan_create(c.n, c.d, &scan) == TG_OK);
+  CU_ASSERT_FATAL(tg_neighbors_scratch_create(&scratch) == TG_OK);
+  tg_scan_cloud(scan, &half);
+  tg_gram_start(g, &half, scan);
+  CU_ASSERT(g->centered == (tg_kernel_best() == TG_KERNEL_FLOAT32) && (g->centered || g->scale == 1.0));
+  tg_scan_cloud(scan, &c);
+  tg_gram_start(g, &c, scan);
+  CU_ASSERT(g->centered && tg_gram_rows(g, 0, (tg_tick){count_tick, &ticks}) == TG_OK);
   float largest = 0.0f;
   for (int t = 0; t < c.n * c.ld; t++) largest = fmaxf(largest, fabsf(c.x[t]));
+  CU_ASSERT(scan->largest == (double)largest);
   CU_ASSERT(g->scale * (double)largest >= 0.5 && g->scale * (double)largest < 1.0);
   float *origin;
   tg_cloud two = oracle_cloud_zeros(2, c.d, &origin);
@@ -265,27 +351,72 @@ static void the_fast_pass_is_what_it_says(void) {
     memcpy(origin, c.x + i * c.ld, (size_t)c.ld * sizeof *origin);
     CU_ASSERT(oracle_near("norm", g->norm[i], g->scale * sqrt(oracle_d2(&two, 0, 1)), 0.0, 64 * 0x1p-52));
   }
-  CU_ASSERT(tg_neighbors_find(g, &c, NULL, &q, scratch, (tg_tick){count_tick, &ticks}, got.index, got.d2) == TG_OK);
+  CU_ASSERT(tg_neighbors_find(g, &c, NULL, &q, scratch, (tg_tick){count_tick, &ticks}, got.index, got.d2, NULL) ==
+            TG_OK);
   CU_ASSERT(ticks > 2);
   CU_ASSERT(tg_neighbors_count(scratch).float64_pairs >= 2 * 200 &&
             tg_neighbors_count(scratch).float64_pairs < 60 * 200);
   destroy_answer(&got);
   oracle_cloud_destroy(&two);
+  oracle_cloud_destroy(&half);
   oracle_cloud_destroy(&c);
+  tg_scan_destroy(&scan);
   tg_gram_destroy(&g);
   tg_gram_destroy(&g);
   tg_neighbors_scratch_destroy(&scratch);
   tg_neighbors_scratch_destroy(&scratch);
 }
 
+/* Closed form: in one dimension g_ij = y_i y_j. A matrix made for larger clouds, which come by rows, takes one that is kept
+ * whole. */
+static void a_matrix_for_larger_clouds_takes_smaller_ones(void) {
+  enum { N = TG_GRAM_WHOLE };
+  float *x;
+  tg_cloud c = oracle_cloud_zeros(N, 1, &x);
+  tg_gram *g = NULL;
+  tg_scan *scan = NULL;
+  int wrong = 0;
+  for (int i = 0; i < N; i++) x[i * c.ld] = (float)(i - N / 2) + 0.5f; /* mean 0, scale 1 / N */
+  CU_ASSERT_FATAL(tg_gram_create(N + 1, 1, TG_KERNEL_FLOAT32, &g) == TG_OK && tg_scan_create(N, 1, &scan) == TG_OK);
+  tg_scan_cloud(scan, &c);
+  tg_gram_start(g, &c, scan);
+  CU_ASSERT(tg_gram_rows(g, 0, no_tick) == TG_OK && g->rows == N);
+  for (int i = 0; i < N; i++)
+    for (int j = 0; j < N; j++)
+      wrong += tg_gram_row(g, i)[j] != (float)(g->scale * (double)x[i * c.ld] * g->scale * (double)x[j * c.ld]);
+  CU_ASSERT(wrong == 0);
+  tg_scan_destroy(&scan);
+  tg_gram_destroy(&g);
+  oracle_cloud_destroy(&c);
+}
+
+/* What the tests above went through. */
+static void every_pass_was_tried(void) {
+  printf("\n    searches: %d raw, %d split, %d centered as float32 ", n_raw, n_split, n_centered);
+  CU_ASSERT(n_centered > 200 && (!tg_kernel_runs(TG_KERNEL_SPLIT) || (n_raw > 200 && n_split > 200)));
+}
+
+/* Oracle as above, for a cloud too large for its matrix to be kept whole. */
+static void lists_are_exact_where_the_matrix_comes_by_rows(void) {
+  enum { N = TG_GRAM_WHOLE + 200 };
+  oracle_random r = {5};
+  tg_cloud c = oracle_cloud(ORACLE_REPEATED, N, 40, 3);
+  check_cloud(&c, "more than one panel", true, &r);
+  oracle_cloud_destroy(&c);
+}
+
 int main(void) {
-  CU_TestInfo tests[] = {{"lists are exact on every kind of cloud", lists_are_exact_on_every_kind_of_cloud},
-                         {"lists are exact on larger clouds", lists_are_exact_on_larger_clouds},
-                         {"lists are exact on mixed clouds", lists_are_exact_on_mixed_clouds},
-                         {"lists and ranks can be asked for alone", lists_and_ranks_can_be_asked_for_alone},
-                         {"ties go to the lower index", ties_go_to_the_lower_index},
-                         {"the bound holds for every pair", the_bound_holds_for_every_pair},
-                         {"the fast pass is what it says", the_fast_pass_is_what_it_says},
-                         CU_TEST_INFO_NULL};
+  CU_TestInfo tests[] = {
+      {"lists are exact on every kind of cloud", lists_are_exact_on_every_kind_of_cloud},
+      {"lists are exact on larger clouds", lists_are_exact_on_larger_clouds},
+      {"lists are exact on mixed clouds", lists_are_exact_on_mixed_clouds},
+      {"lists and ranks can be asked for alone", lists_and_ranks_can_be_asked_for_alone},
+      {"ties go to the lower index", ties_go_to_the_lower_index},
+      {"the bound holds for every pair", the_bound_holds_for_every_pair},
+      {"the fast pass is what it says", the_fast_pass_is_what_it_says},
+      {"lists are exact where the matrix comes by rows", lists_are_exact_where_the_matrix_comes_by_rows},
+      {"a matrix for larger clouds takes smaller ones", a_matrix_for_larger_clouds_takes_smaller_ones},
+      {"every pass was tried", every_pass_was_tried},
+      CU_TEST_INFO_NULL};
   return suite_run("neighbors", tests);
 }

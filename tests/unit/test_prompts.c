@@ -346,6 +346,16 @@ static void long_lines_are_read(void) {
 }
 
 /* Oracle: the table of exit statuses: 66 for what is missing, 65 for what is wrong. */
+/* A gigabyte of zeros without a line break, which takes no room on the disk, nor in memory. */
+static void a_line_without_end_is_refused(void) {
+  put_text(0, "zeros.jsonl", "{");
+  CU_ASSERT_FATAL(truncate(paths[0], (off_t)1 << 30) == 0);
+  refuse(1, TG_EDATA, "zeros.jsonl:1: the line is longer than 67108864 bytes");
+  put_text(0, "zeros.txt", "a");
+  CU_ASSERT_FATAL(truncate(paths[0], (off_t)1 << 30) == 0);
+  refuse(1, TG_EDATA, "zeros.txt: larger than 67108864 bytes");
+}
+
 static void wrong_files_are_refused(void) {
   put_text(0, "a.jsonl", "{\"id\": 1, \"text\": \"a\"}\n");
   snprintf(paths[1], ROOM, "%s/none.jsonl", directory);
@@ -380,13 +390,14 @@ int main(void) {
                          {"wrong token ids are refused", wrong_token_ids_are_refused},
                          {"a depth bomb is refused", a_depth_bomb_is_refused},
                          {"long lines are read", long_lines_are_read},
+                         {"a line without end is refused", a_line_without_end_is_refused},
                          {"wrong files are refused", wrong_files_are_refused},
                          CU_TEST_INFO_NULL};
   if (!mkdtemp(directory)) return EXIT_FAILURE;
   const int verdict = suite_run("prompts", tests);
-  static const char *const names[] = {"bad.jsonl",    "a.jsonl",    "z.jsonl",     "a.json",   "m.ndjson",
-                                      "b.ndjson",     "b.txt",      "jsonl",       "nul.txt",  "a.txt",
-                                      "spaces.jsonl", "long.jsonl", "empty.jsonl", "empty.txt"};
+  static const char *const names[] = {
+      "bad.jsonl", "a.jsonl", "z.jsonl",      "a.json",     "m.ndjson",    "b.ndjson",  "b.txt",       "jsonl",
+      "nul.txt",   "a.txt",   "spaces.jsonl", "long.jsonl", "empty.jsonl", "empty.txt", "zeros.jsonl", "zeros.txt"};
   for (size_t a = 0; a < sizeof names / sizeof names[0]; a++) {
     snprintf(paths[0], ROOM, "%s/%s", directory, names[a]);
     unlink(paths[0]);

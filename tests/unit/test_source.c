@@ -288,12 +288,20 @@ static tg_config config_of(const char *const *names, int n_files) {
                      .all_levels = true};
 }
 
+/* A view's number, -0 as +0. */
+static float at(const tg_cloud *c, ptrdiff_t i, int t) {
+  if (c->x) return c->x[i * c->ld + t] + 0.0f;
+  const uint32_t bits = (uint32_t)c->half[i * c->ld + t] << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x + 0.0f;
+}
+
 /* Whether a cloud is what a file's numbers say. */
 static bool cloud_is(const tg_cloud *c, tg_element element, int64_t id, int level, int l) {
   for (int i = 0; i < c->n; i++)
     for (int t = 0; t < c->ld; t++)
-      if (!same(c->x[i * c->ld + t],
-                t < c->d ? value_of_element(element, pattern_at(element, id, level, l, i, t)) : 0.0f))
+      if (!same(at(c, i, t), t < c->d ? value_of_element(element, pattern_at(element, id, level, l, i, t)) : 0.0f))
         return false;
   return true;
 }
@@ -316,7 +324,7 @@ static void free_room(room *r) {
 static tg_status read_directly(tg_source *source, int64_t p, int s, int l, room *r, tg_cloud *c) {
   memset(r->raw, GARBAGE, tg_source_describe(source)->cloud_bytes);
   TG_TRY(tg_source_read(source, p, s, l, r->raw));
-  tg_source_convert(source, p, r->raw, r->x, c);
+  tg_source_view(source, p, r->raw, r->x, c);
   return TG_OK;
 }
 
@@ -332,7 +340,7 @@ static bool all_clouds_are(tg_source *source, tg_element first_element, tg_eleme
       for (int64_t p = info->n_prompts - 1; p >= 0; p--) {
         const int64_t id = info->prompt_ids[p];
         good = good && read_directly(source, p, s, l, &r, &c) == TG_OK && c.n == info->n_tokens_of[p] &&
-               c.d == info->width && c.ld == tg_cloud_stride(c.d) &&
+               c.d == info->width && c.ld == tg_cloud_width(c.d) && !c.x != !c.half &&
                cloud_is(&c, id >= other_from_id ? other_element : first_element, id, info->levels[s], l);
       }
   free_room(&r);
@@ -661,8 +669,10 @@ static void what_is_no_hdf5_file_is_refused(void) {
 static void count_call(void *calls) { ++*(int *)calls; }
 
 static bool equal_clouds(const tg_cloud *a, const tg_cloud *b) {
-  return a->n == b->n && a->d == b->d && a->ld == b->ld &&
-         memcmp(a->x, b->x, (size_t)(a->n * a->ld) * sizeof *a->x) == 0;
+  bool equal = a->n == b->n && a->d == b->d && a->ld == b->ld;
+  for (ptrdiff_t i = 0; equal && i < a->n; i++)
+    for (int t = 0; t < a->ld; t++) equal = equal && same(at(a, i, t), at(b, i, t));
+  return equal;
 }
 
 /* Oracle: direct reads by another source of the same files, byte for byte; also when a read is settled before it is waited

@@ -1,0 +1,21 @@
+/* Inputs of unknown origin, looked at before anything uses them, and before MPI_Init. Local: no communication. */
+#ifndef TG_INPUTS_H
+#define TG_INPUTS_H
+
+#include "config/config.h"
+
+/** This process among those that a launcher started, from its environment; 0 of 1 where no launcher is known. */
+void tg_inputs_rank(int *rank, int *ranks);
+
+/** Reads from a hidden-state file what a run does, of its first and its last prompt and level; for tg_h5_look. */
+void tg_inputs_try(const char *path);
+
+/** Looks (hdf5/look.h) at this rank's share of a study's hidden-state files, so that all ranks together look at each once. */
+tg_status tg_inputs_look(const tg_config *config);
+
+/** The same for a config that is still to be read. A config that cannot be read is left to its reader.
+ *  resume  look at the output too, where there is one; rank 0 does
+ *  errors  TG_EDATA: the ranks must agree on it, as each saw files of its own */
+tg_status tg_inputs_look_before(const char *config, const char *const *overrides, int n_overrides, bool resume);
+
+#endif

@@ -1,0 +1,38 @@
+/* What the files that make up results.h share. */
+#ifndef TG_RESULTS_IMPL_H
+#define TG_RESULTS_IMPL_H
+
+#include "results/results.h"
+
+typedef struct {
+  hid_t fields[TG_N_FIELDS]; /* -1: the model has no such field */
+  hid_t moments[TG_N_FIELDS][TG_N_MOMENTS];
+  hid_t correlations[TG_N_CORRELATIONS][TG_N_R];
+  hid_t checksums;
+} tg_model_datasets;
+
+struct tg_results {
+  MPI_Comm comm; /* MPI_COMM_NULL: opened for reading, by this process alone */
+  char *path;
+  hid_t file;
+  const tg_results_layout *layout;
+  tg_model_datasets *models;
+  unsigned char *scratch;
+  size_t scratch_size;
+};
+
+/** Moves a block start, count between packed memory and a dataset, independently of other ranks: reads into `read_into`, or
+ *  writes where that is NULL. */
+herr_t tg_results_move(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
+                       void *read_into, const void *write_from);
+
+/** At least `bytes` of scratch. errors TG_EINTERNAL */
+tg_status tg_results_scratch(tg_results *r, size_t bytes);
+
+/** The type of a field's numbers in memory. */
+hid_t tg_results_memory_type(tg_type type);
+
+/** Where a field's numbers of one layer are in memory; NULL where they stand beside the layers and `beside` is NULL. */
+const void *tg_results_numbers(int field, const tg_row *row, const tg_results_beside *beside);
+
+#endif

@@ -1,0 +1,176 @@
+"""Files made to do harm: they end in one clear line and status 65, whatever the command and the number of ranks; libhdf5's own
+crashes on them end a child process, not the program; and no file leads to another one.
+
+Oracle: the table of exit statuses of the specification (sysexits.h); a canary file whose content must not come out."""
+import shutil
+
+import h5py
+import numpy as np
+import support
+from support import BAD_DATA, clouds, files, synthetic, write_states
+
+FOUND = support.SOURCE / "tests" / "fuzz" / "found"  # by fuzzing
+
+
+class Hostile(support.Case):
+    def refuse(self, *arguments, named, ranks=None, code=BAD_DATA, timeout=60):
+        """One line that holds the named texts."""
+        result = support.run(*arguments, ranks=ranks, timeout=timeout)
+        self.assertEqual(result.code, code, result)
+        self.assertEqual(len(result.errors), 1, f"one line is expected\n{result}")
+        for name in named:
+            self.assertIn(name, result.errors[0])
+
+    def refuse_states(self, *named, name="a.h5"):
+        """Every command that takes hidden states."""
+        config = self.config(files(name))
+        for ranks in (None, 3):
+            self.refuse("run", config, named=(name, *named), ranks=ranks)
+            self.refuse("extract", config, "--out", self.path("out.h5"), named=(name, *named), ranks=ranks)
+        self.refuse("run", config, "--dry-run", named=(name, *named))
+        self.refuse("validate", config, named=(name, *named))
+        self.refuse("info", self.path(name), named=(name, *named))
+        self.assert_nothing_left()
+        self.assert_nothing_left("out.h5")
+
+    def refuse_results(self, *named, name="bad.h5"):
+        """Every command that takes results."""
+        self.refuse("info", self.path(name), named=(name, *named))
+        self.refuse("report", self.path(name), named=(name, *named))
+        self.refuse("export", self.path(name), "--csv", self.path("csv"), named=(name, *named))
+        self.refuse("figures", self.path(name), "--out", self.path("figures"), named=(name, *named))
+        self.assertFalse(self.path("csv").exists() or self.path("figures").exists(), "something is left behind")
+
+    def good_results(self):
+        self.study(synthetic(), output="good.h5")
+        shutil.copy(self.path("good.h5"), self.path("bad.h5"))
+        return self.path("bad.h5")
+
+    def write(self, name="a.h5", **how):
+        return write_states(self.path(name), clouds(prompts=2, levels=2, layers=3, tokens=12, width=6), **how)
+
+    # ---- what libhdf5 does not survive
+
+    def test_a_file_that_crashes_libhdf5(self):
+        shutil.copy(FOUND / "crash.h5", self.path("a.h5"))
+        self.refuse_states("libhdf5 crashed (signal 11)", "damaged")
+
+    def test_one_of_many_files(self):
+        """Each rank looks at some; the line names the bad one."""
+        for a in range(5):
+            self.write(f"a{a}.h5", ids=[2 * a, 2 * a + 1])
+        shutil.copy(FOUND / "crash.h5", self.path("a3.h5"))
+        for ranks in (None, 2, 3):
+            self.refuse("run", self.config(files("a*.h5")), named=("a3.h5", "libhdf5 crashed"), ranks=ranks)
+
+    def test_a_file_that_libhdf5_does_not_come_to_an_end_of(self):
+        shutil.copy(FOUND / "endless.h5", self.path("a.h5"))
+        self.refuse("info", self.path("a.h5"), named=("a.h5", "did not come to an end"), timeout=240)
+
+    # ---- other files
+
+    def test_external_link_to_hidden_states(self):
+        self.write("other.h5")
+        self.write()
+        with h5py.File(self.path("a.h5"), "a") as file:
+            del file["hidden_states"]
+            file["hidden_states"] = h5py.ExternalLink(str(self.path("other.h5")), "hidden_states")
+        self.refuse_states("hidden_states", "a link to another file")
+
+    def test_external_link_nobody_asks_for(self):
+        self.write()
+        with h5py.File(self.path("a.h5"), "a") as file:
+            file["deep/er/link"] = h5py.ExternalLink("/etc/passwd", "/")
+        self.refuse_states("deep/er/link", "a link to another file")
+
+    def test_soft_links_inside_are_fine(self):
+        self.write()
+        with h5py.File(self.path("a.h5"), "a") as file:
+            file["kept"] = file["hidden_states"]
+            del file["hidden_states"]
+            file["hidden_states"] = h5py.SoftLink("/kept")
+            file["dangling"] = h5py.SoftLink("/none")
+            file["cycle"] = h5py.SoftLink("/cycle")
+            file.create_group("group")["up"] = file["/"]  # a hard link upward
+        self.study(files("a.h5"))
+
+    def test_external_storage(self):
+        self.path("canary").write_bytes(np.arange(2 * 2 * 3 * 12 * 6, dtype="f4").tobytes())
+        self.write()
+        with h5py.File(self.path("a.h5"), "a") as file:
+            del file["hidden_states"]
+            how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            how.set_external(str(self.path("canary")).encode(), 0, 2 * 2 * 3 * 12 * 6 * 4)
+            h5py.h5d.create(file.id, b"hidden_states", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((2, 2, 3, 12, 6)), how)
+        self.refuse_states("hidden_states", "external storage")
+
+    def test_virtual_dataset(self):
+        self.write("other.h5", kind="float32")
+        self.write()
+        layout = h5py.VirtualLayout((2, 2, 3, 12, 6), "f4")
+        layout[:] = h5py.VirtualSource(str(self.path("other.h5")), "hidden_states", (2, 2, 3, 12, 6))
+        with h5py.File(self.path("a.h5"), "a") as file:
+            del file["hidden_states"]
+            file.create_virtual_dataset("hidden_states", layout)
+        self.refuse_states("hidden_states", "virtual dataset")
+
+    def test_results_that_lead_elsewhere(self):
+        with h5py.File(self.good_results(), "a") as file:
+            file["models/other"] = h5py.ExternalLink(str(self.path("good.h5")), "/models/model")
+        self.refuse_results("models/other", "a link to another file")
+
+    def test_model_that_leads_out_of_the_directory(self):
+        """A link's name may hold what no path may: '..' in place of 'xx'."""
+        with h5py.File(self.good_results(), "a") as file:
+            file.move("models/model", "models/xxqq")
+        data = self.path("bad.h5").read_bytes()
+        for name in (b"..\0\0", b"x/qq", b"x\nqq", b"../q"):
+            with self.subTest(name=name):
+                self.assertIn(b"xxqq", data)
+                self.path("bad.h5").write_bytes(data.replace(b"xxqq", name))
+                self.refuse_results("cannot be opened" if b"/" in name and b".." not in name else "name")
+
+    # ---- sizes
+
+    def test_sizes_that_the_file_cannot_hold(self):
+        for name, shape, kind in (("hidden_states", (1, 1, 3, 2**20, 2**20), "f4"), ("hidden_states", (2**30, 1, 3, 12, 6), "f4"),
+                                  ("hidden_states", (2**40, 2**10, 2**10, 2**20, 2**20), "f4"), ("loss", (2**30, 2**30), "f8"),
+                                  ("unembedding", (10**12, 6), "f4"), ("unheard_of", (10**12,), "i8"), ("text", (), "S100000000")):
+            with self.subTest(name=name, shape=shape):
+                self.write()
+                with h5py.File(self.path("a.h5"), "a") as file:
+                    if name in file:
+                        del file[name]
+                    how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                    space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
+                    if name != "text" and shape:
+                        how.set_chunk((1,) * (len(shape) - 1) + (6,))  # unallocated: as small as a file can be
+                    h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(np.dtype(kind)), space, how)
+                self.refuse_states(name, "claims")
+
+    def test_results_that_claim_more_than_they_hold(self):
+        with h5py.File(self.good_results(), "a") as file:
+            del file["models/model/loss"]
+            file.create_dataset("models/model/loss", (2**40, 1), "f8", chunks=(1, 1))
+        self.refuse_results("models/model/loss", "claims")
+
+    def test_results_whose_shapes_disagree(self):
+        """Each would be read behind its end, or divided by."""
+        self.good_results()
+        for name, shape in (("scale", (0,)), ("prompt_id", (3,)), ("layer_pair", (1,)), ("loss", (4, 3)), ("status", (4, 2)),
+                            ("statistics/neighborhood_overlap/value/mean", (1, 9, 32)), ("correlations/id_loss/pearson", (1, 40, 8)),
+                            ("correlations/id_loss/pearson_p", (1, 3, 8)), ("intrinsic_dimension/gride/value", (4, 1, 4, 9))):
+            with self.subTest(name=name):
+                shutil.copy(self.path("good.h5"), self.path("bad.h5"))
+                with h5py.File(self.path("bad.h5"), "a") as file:
+                    kind = file["models/model"][name].dtype
+                    del file["models/model"][name]
+                    file["models/model"].create_dataset(name, data=np.ones(shape, kind))
+                for command, *out in (("report",), ("figures", "--out", self.path("out")), ("export", "--csv", self.path("out"))):
+                    result = support.run(command, self.path("bad.h5"), *out)
+                    self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), f"{name} {result}")
+                    self.assertRegex(result.errors[0], "shape|axis|axes", result)
+
+
+if __name__ == "__main__":
+    support.main()
