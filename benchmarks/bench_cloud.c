@@ -61,7 +61,10 @@ static int verified(const bench *b, const tg_cloud *c) {
     const ptrdiff_t i = (ptrdiff_t)a * c->n / SAMPLE;
     for (ptrdiff_t j = 0; j < c->n; j++) {
       d2[j] = 0.0;
-      for (int t = 0; t < c->d; t++) d2[j] += pow((double)c->x[i * c->ld + t] - (double)c->x[j * c->ld + t], 2.0);
+      for (int t = 0; t < c->d; t++) {
+        const double u = (double)c->x[i * c->ld + t] - (double)c->x[j * c->ld + t];
+        d2[j] += u * u;
+      }
     }
     d2[i] = INFINITY;
     for (int k = 0; k < b->shape.k; k++) {

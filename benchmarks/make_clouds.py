@@ -3,7 +3,9 @@
 
 usage: make_clouds.py OUT.h5 [--tokens 1024] [--width 4096] [--type bfloat16|float32] [--copies 1] KIND [KIND ...]
 
-Kinds: gaussian (iid), plane10 (10-dimensional, linearly embedded), offset (gaussian plus 2000 in three coordinates).
+Kinds: gaussian (iid), plane10 (10-dimensional, linearly embedded), offset (gaussian plus 2000 in three coordinates),
+activations (like those of a language model: a spectrum that falls as 1 / rank, a common mean that makes the mean cosine about
+one half, two coordinates 30 times as large as the others, a first token 50 times as long).
 Needs NumPy and h5py."""
 import argparse
 
@@ -12,7 +14,7 @@ import numpy as np
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("out")
-parser.add_argument("kinds", nargs="+", choices=["gaussian", "plane10", "offset"])
+parser.add_argument("kinds", nargs="+", choices=["gaussian", "plane10", "offset", "activations"])
 parser.add_argument("--tokens", type=int, default=1024)
 parser.add_argument("--width", type=int, default=4096)
 parser.add_argument("--type", choices=["bfloat16", "float32"], default="bfloat16")
@@ -25,6 +27,13 @@ n, d = args.tokens, args.width
 def cloud(kind):
     if kind == "plane10":
         return rng.random((n, 10)) @ rng.normal(size=(10, d))
+    if kind == "activations":
+        rank = np.arange(1, 257)
+        x = (rng.normal(size=(n, 256)) / rank) @ rng.normal(size=(256, d)) + 0.3 * rng.normal(size=(n, d))
+        x += rng.normal(size=d) * np.sqrt((x**2).mean())
+        x[:, :2] *= 30
+        x[0] *= 50
+        return x
     x = rng.normal(size=(n, d))
     if kind == "offset":
         x[:, :3] += 2000.0

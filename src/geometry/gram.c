@@ -130,7 +130,7 @@ static double scale_for(double largest) {
   return ldexp(1.0, -exponent);
 }
 
-/* Few tokens or few coordinates, so to say, from the mean and the mean square. */
+/* Few tokens, or few times few coordinates that count, from the mean and the mean square. */
 static int is_small(const tg_gram *g, const double *square) {
   enum { FEW = 64 };
   double sum = 0.0, sum2 = 0.0;
@@ -139,7 +139,7 @@ static int is_small(const tg_gram *g, const double *square) {
     sum += variance;
     sum2 += variance * variance;
   }
-  return g->n < FEW || sum * sum < FEW * sum2;
+  return g->n < FEW || g->n * sum * sum < FEW * FEW * sum2;
 }
 
 /* The mean and the mean square are there, unscaled. */

@@ -29,8 +29,8 @@ enum { TG_GRAM_WHOLE = 2048, TG_GRAM_PANEL = 1024 };
  *    raw       y_i = x_i, scale 1; bfloat16 clouds whose largest coordinate lies in 2^-30 .. 2^50
  *    centered  y_i = float32(scale (x_i - c)), c the mean of the tokens, scale times the largest coordinate in 1/2 .. 1
  *  g_ij = y_i . y_j, norm2_i = |y_i|^2.
- *  Small is a cloud of fewer than 64 tokens, or whose variance v_t lies in few coordinates, (sum v)^2 / sum v^2 < 64: the
- *  errors of split numbers, 2^-17 of a coordinate, would not average out in its cosines.
+ *  Small is a cloud of n < 64 tokens, or with n d' < 64^2 for its variances v_t, d' = (sum v)^2 / sum v^2 being the number of
+ *  coordinates that count: the errors of split numbers, 2^-17 of a coordinate, would not average out in its cosines.
  *
  *  Bound: with e_i = bound * norm2_i + tiny,
  *      | scale^2 |x_i - x_j|^2 - (norm2_i + norm2_j - 2 g_ij) | <= e_i + e_j   for float32 evaluation of the bracket.

@@ -207,12 +207,20 @@ typedef struct {
   int up_to_below, up_to_top;
 } bracket;
 
+/* A place inside: where the k-th would lie if values were spread evenly, every third time the middle, for those that are not. */
+static float inside(const bracket *b, int k, int step) {
+  const float share =
+      step % 3 == 2 ? 0.5f : ((float)(k - b->up_to_below) - 0.5f) / (float)(b->up_to_top - b->up_to_below);
+  return b->below + share * (b->top - b->below);
+}
+
 /* It is closed until at most `slack` values more than needed are <= top or, with slack < 0, at most -slack lie inside; or
  * until no float does. */
 static bracket bracket_kth(const float *v, int m, int k, int slack, float low, float high) {
   bracket b = {nextafterf(low, -INFINITY), high, 0, m};
-  while (slack < 0 ? b.up_to_top - b.up_to_below > -slack : b.up_to_top > k + slack) {
-    const float middle = b.below + 0.5f * (b.top - b.below);
+  for (int step = 0; slack < 0 ? b.up_to_top - b.up_to_below > -slack : b.up_to_top > k + slack; step++) {
+    float middle = inside(&b, k, step);
+    if (middle <= b.below || middle >= b.top) middle = inside(&b, k, 2);
     if (middle <= b.below || middle >= b.top) break;
     const int count = count_up_to(v, m, middle);
     if (count >= k)
@@ -237,13 +245,13 @@ TG_CLONES static void places_in_order(const float *restrict v, int count, int32_
 static float kth_smallest(const float *v, int m, int k, float low, float high, int32_t *places) {
   const bracket b = bracket_kth(v, m, k, -FEW, low, high);
   if (b.up_to_top - b.up_to_below > FEW) return b.top; /* all of them equal */
-  float inside[FEW] = {0};
+  float few[FEW] = {0};
   int32_t place[FEW];
   const int count = tg_collect(v, m, nextafterf(b.below, INFINITY), b.top, places);
-  for (int a = 0; a < count; a++) inside[a] = v[places[a]];
-  places_in_order(inside, count, place);
+  for (int a = 0; a < count; a++) few[a] = v[places[a]];
+  places_in_order(few, count, place);
   for (int a = 0; a < count; a++)
-    if (place[a] == k - b.up_to_below - 1) return inside[a];
+    if (place[a] == k - b.up_to_below - 1) return few[a];
   return b.top; /* not reached */
 }
 

@@ -53,7 +53,7 @@ class Extract(Case):
         expected = self.study(files("a.h5"), observables=OBSERVABLES)
         for kind, ranks in (("bfloat16", None), ("float32", 3)):  # the clouds are exact in bfloat16
             copy = self.extract(files("a.h5"), kind=kind, ranks=ranks)
-            self.assert_same_bytes(self.study(files("states.h5"), observables=OBSERVABLES), expected, kind)
+            self.assert_same_but_deviation(self.study(files("states.h5"), observables=OBSERVABLES), expected, kind)
         self.assertTrue((copy["hidden_states"][0] == hidden[0]).all() and (copy["logit_metric"] == metric).all())
         self.assertTrue((copy["entropy"][2] == more["entropy"][2]).all() and (copy["loss"] == more["loss"]).all())
         self.assertTrue((copy["token_ids"][1, :, :30] == more["token_ids"][1, :, :30]).all())

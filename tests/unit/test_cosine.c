@@ -82,6 +82,20 @@ static void tiny_vectors_beside_a_massive_one_are_right(void) {
   }
 }
 
+/* Large clouds whose lengths lie in few coordinates, as activations have it, and in all of them alike. */
+static void few_coordinates_count(void) {
+  for (int few = 0; few < 5; few++) {
+    float *x;
+    tg_cloud c = oracle_cloud_zeros(1024, 40, &x);
+    oracle_random r = {(uint64_t)few + 50};
+    for (int i = 0; i < c.n; i++)
+      for (int t = 0; t < c.d; t++)
+        x[i * c.ld + t] = (float)((oracle_normal(&r) + (few % 2)) * (t < few ? 3000.0 : 1.0)) + 0.0f;
+    check("few coordinates", &c);
+    oracle_cloud_destroy(&c);
+  }
+}
+
 /* Closed forms: orthogonal unit vectors (mean 1/n, deviation sqrt(1/n - 1/n^2)); all equal (1 and 0); v and -v (0 and
  * 1); zero vectors alone (0 and 0). Bounds: the same. */
 static void closed_forms(void) {
@@ -119,6 +133,7 @@ static void the_unit_does_not_matter(void) {
 int main(void) {
   CU_TestInfo tests[] = {{"all kinds match the definition", all_kinds_match_the_definition},
                          {"tiny vectors beside a massive one are right", tiny_vectors_beside_a_massive_one_are_right},
+                         {"few coordinates count", few_coordinates_count},
                          {"closed forms", closed_forms},
                          {"the unit does not matter", the_unit_does_not_matter},
                          CU_TEST_INFO_NULL};
