@@ -6,7 +6,7 @@ set -u
 . "$(dirname "$0")/setup.sh"
 
 setup_packages $build_packages $llama_packages libcunit1-dev python3-numpy python3-scipy python3-h5py python3-xarray \
-  python3-h5netcdf python3-netcdf4 python3-matplotlib hdf5-tools slurm-wlm munge || exit 1
+  python3-h5netcdf python3-netcdf4 python3-matplotlib hdf5-tools slurm-wlm munge strace libfaketime || exit 1
 if [ -z "${TG_NO_LLAMA:-}" ]; then
   setup_llama || exit 1
   export TG_SMOLLM2=$PWD/models/SmolLM2-135M-Instruct.Q4_1.gguf

@@ -12,6 +12,7 @@
 #include "signals.h"
 #include "verify.h"
 #include <argp.h>
+#include <errno.h>
 #include <gsl/gsl_errno.h>
 #include <math.h>
 #include <mpi.h>
@@ -292,7 +293,11 @@ static int run_command(const command *c, int argc, char **argv) {
   argv[1] = name;
   argp_err_exit_status = TG_EUSAGE;
   if (argp_parse(&argp, argc - 1, argv + 1, is_other_rank() ? ARGP_SILENT : 0, NULL, &a) != 0) return TG_EUSAGE;
-  const int code = c->main(&a);
+  int code = c->main(&a);
+  if (fflush(stdout) != 0 || ferror(stdout)) { /* a full disk behind it, say */
+    fprintf(stderr, "tokengeom: standard output: %s\n", strerror(errno));
+    if (code == 0) code = TG_EIO;
+  }
   free(a.overrides);
   free(a.more);
   return code;

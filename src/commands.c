@@ -198,7 +198,11 @@ static tg_status export_dataset(const exporter *e, hid_t group, const char *mode
   FILE *out = st == TG_OK ? fopen(name, "w") : NULL;
   if (st == TG_OK && !out) st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
   if (st == TG_OK) st = write_csv(out, model, path, field, axes, &a);
-  if (out && fclose(out) != 0 && st == TG_OK) st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
+  const bool failed = out && ferror(out);
+  if (out && (fclose(out) != 0 || failed) && st == TG_OK) {
+    st = tg_fail(TG_EIO, TG_HERE, "%s: %s", name, strerror(errno));
+    unlink(name);
+  }
   tg_array_free(&a);
   for (int x = 0; x < TG_LOAD_AXES; x++) free(axes[x]);
   return st;

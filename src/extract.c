@@ -91,8 +91,8 @@ static tg_status list_places(extraction *x) {
 
 static void tick(void *context) {
   extraction *x = context;
-  if (x->rank != 0) return;
   if (tg_stop_asked()) tg_handout_stop(x->handout);
+  if (x->rank != 0) return;
   tg_handout_poll(x->handout);
   tg_progress_show(&x->progress, tg_handout_done(x->handout) + x->unreported);
 }

@@ -225,7 +225,9 @@ static tg_status end(run *r, int stopped) {
   char now[TG_END_TIME_ROOM];
   tg_provenance_time(now);
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? tg_results_write_end(r->results, !stopped, now) : TG_OK));
-  return tg_results_flush(r->results);
+  const tg_status st = tg_results_flush(r->results);
+  if (st != TG_OK && r->rank == 0) tg_results_write_end(r->results, false, now); /* perhaps not on the disk */
+  return st;
 }
 
 enum { N_STATUS = 4, N_REASONS = 8 };
@@ -298,6 +300,7 @@ static tg_status execute(run *r, int *stopped) {
   TG_TRY(take_over(r));
   TG_TRY(tg_comm_agree(r->comm, make_plan(r, r->ranks)));
   TG_TRY(measure(r, stopped));
+  TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? tg_study_check_inputs(&r->study) : TG_OK));
   TG_TRY(statistics(r, *stopped));
   return end(r, *stopped);
 }
@@ -338,8 +341,11 @@ static tg_status finish(run *r, tg_status st, int stopped) {
   if (st == TG_OK) st = closed;
   if (st == TG_OK) st = (tg_status)code;
   if (r->rank == 0 && (st == TG_OK || st == TG_ESTOPPED)) {
-    if (st == TG_OK && tg_summary_results(r->config->output) != TG_OK)
+    const tg_status shown = st == TG_OK ? tg_summary_results(r->config->output) : TG_OK;
+    if (shown != TG_OK) {
       fprintf(stderr, "tokengeom: %s\n", tg_last_error());
+      return shown;
+    }
     printf("\nresults: %s (%.1f s)\n", r->config->output, tg_seconds() - r->started);
   }
   return st;

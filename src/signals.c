@@ -22,6 +22,7 @@ void tg_signals_catch(void) {
   set_handler(SIGUSR1, ask_to_stop, false);
   set_handler(SIGTERM, ask_to_stop, true);
   set_handler(SIGINT, ask_to_stop, true);
+  set_handler(SIGXFSZ, SIG_IGN, false); /* a limit on file sizes is then a failed write with a message */
 }
 
 bool tg_stop_asked(void) { return asked; }

@@ -275,6 +275,7 @@ tg_status tg_states_write_scalars(tg_states_file *f, int64_t p, int s, const tg_
              {ENTROPY, 3, n, H5T_NATIVE_FLOAT, scalars->token_entropy},
              {TOKEN_IDS, 3, n, H5T_NATIVE_INT32, scalars->token_ids},
              {DONE, 2, 1, H5T_NATIVE_INT32, &done}};
+  TG_TRY(tg_file_still_there(f->layout->part));
   for (size_t a = 0; a < sizeof all / sizeof all[0]; a++) {
     const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, 0}, count[3] = {1, 1, all[a].length};
     if (f->datasets[all[a].which] >= 0)

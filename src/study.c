@@ -1,6 +1,7 @@
 #include "study.h"
 
 #include "base/memory.h"
+#include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,42 @@ static tg_status join_identities(tg_study *study) {
   return TG_OK;
 }
 
+/* The a-th file that is read while a run goes on: models to run and hidden states. NULL: there are no more. */
+static const char *input_file(const tg_config *config, int a) {
+  for (int m = 0; m < config->n_models; m++) {
+    const tg_source_config *source = &config->models[m].source;
+    if (source->model_file && a-- == 0) return source->model_file;
+    const int n_states = source->kind == TG_SOURCE_HDF5 ? source->n_files : 0; /* prompts are in memory by now */
+    if (a < n_states) return source->files[a];
+    a -= n_states;
+  }
+  return NULL;
+}
+
+static tg_status note_files(tg_study *study) {
+  int n = 0;
+  while (input_file(study->config, n)) n++;
+  TG_TRY(TG_ALLOC(n + 1, &study->files));
+  for (int a = 0; a < n; a++)
+    TG_CHECK(stat(input_file(study->config, a), &study->files[a]) == 0, TG_ENOINPUT, "%s: %s",
+             input_file(study->config, a), strerror(errno));
+  return TG_OK;
+}
+
+tg_status tg_study_check_inputs(const tg_study *study) {
+  const char *path;
+  for (int a = 0; (path = input_file(study->config, a)); a++) {
+    const struct stat *before = &study->files[a];
+    struct stat now;
+    TG_CHECK(stat(path, &now) == 0, TG_EDATA, "%s: was removed during the run (%s)", path, strerror(errno));
+    TG_CHECK(now.st_size == before->st_size && now.st_mtim.tv_sec == before->st_mtim.tv_sec &&
+                 now.st_mtim.tv_nsec == before->st_mtim.tv_nsec,
+             TG_EDATA, "%s: was changed during the run (%lld bytes, now %lld): its results cannot be trusted", path,
+             (long long)before->st_size, (long long)now.st_size);
+  }
+  return TG_OK;
+}
+
 /* The config's kernel, or the best one here. */
 static tg_status choose_kernel(const tg_config *config, tg_kernel *kernel) {
   *kernel = config->kernel > 0 ? (tg_kernel)(config->kernel - 1) : tg_kernel_best();
@@ -72,6 +109,7 @@ tg_status tg_study_open(const tg_config *config, tg_study *out) {
     out->models[m] = describe_model(config, tg_source_describe(out->sources[m]));
   }
   TG_TRY(check_names(out));
+  TG_TRY(note_files(out));
   return join_identities(out);
 }
 
@@ -80,6 +118,7 @@ void tg_study_close(tg_study *study) {
   free(study->sources);
   free(study->models);
   free(study->inputs);
+  free(study->files);
   *study = (tg_study){0};
 }
 

@@ -7,20 +7,25 @@
 #include "parallel/shard.h"
 #include "results/results.h"
 #include "source/source.h"
+#include <sys/stat.h>
 
 typedef struct {
   const tg_config *config;
   tg_source **sources;      /* [n_models] */
   tg_results_model *models; /* [n_models], as the result file has them */
   int n_models;
-  tg_kernel kernel; /* of the fast pass: the config's, or this CPU's best until the ranks have agreed */
-  char *inputs;     /* identity of every input, a line each */
+  char *inputs;       /* identity of every input, a line each */
+  struct stat *files; /* of the files that are read during a run, as they were found */
+  tg_kernel kernel;   /* of the fast pass: the config's, or this CPU's best until the ranks have agreed */
 } tg_study;
 
 /** Opens all sources of a config. out: caller closes. errors those of tg_source_create; TG_ECONFIG for a name twice, or a kernel
  *  that this build or CPU does not have */
 tg_status tg_study_open(const tg_config *config, tg_study *out);
 void tg_study_close(tg_study *study); /* safe after a failed open */
+
+/** errors TG_EDATA when a file that is read during a run has another size or time than when the study was opened */
+tg_status tg_study_check_inputs(const tg_study *study);
 
 /** errors TG_EIO when the directory of an output does not exist */
 tg_status tg_study_check_directory(const char *output);

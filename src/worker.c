@@ -32,9 +32,9 @@ typedef struct {
 
 static void tick(void *context) {
   worker *w = context;
-  if (w->rank != 0) return;
   if (tg_stop_asked() || (w->job->max_seconds > 0.0 && tg_seconds() - w->started > w->job->max_seconds))
     tg_handout_stop(w->handout);
+  if (w->rank != 0) return;
   tg_handout_poll(w->handout);
   tg_progress_show(&w->progress, tg_handout_done(w->handout) + w->unreported);
 }

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 tg_status tg_file_reserve(const char *path, double bytes) {
-  const int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  const int create = bytes > 0.0 ? O_CREAT : 0; /* a finished file that has vanished must not come back empty */
+  const int descriptor = open(path, O_RDWR | create | O_CLOEXEC, 0666);
   TG_CHECK(descriptor >= 0, TG_EIO, "%s: %s", path, strerror(errno));
   struct stat at;
   int failed = fstat(descriptor, &at) == 0 ? 0 : errno;
@@ -33,6 +34,11 @@ tg_status tg_file_put_in_place(const char *part, const char *path) {
     close(directory);
   }
   free(copy);
+  return TG_OK;
+}
+
+tg_status tg_file_still_there(const char *path) {
+  TG_CHECK(access(path, F_OK) == 0, TG_EIO, "%s: was removed or renamed during the run (%s)", path, strerror(errno));
   return TG_OK;
 }
 

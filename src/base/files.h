@@ -4,12 +4,17 @@
 
 #include "base/status.h"
 
-/** Reserves all blocks of a file, made when it is not there, up to `bytes` (0: its own size), and puts it on the disk.
+/** Reserves all blocks of a file up to `bytes`, made when it is not there (0: of an existing one, its own size), and puts
+ *  it on the disk.
  *  errors  TG_EIO, also for a disk that is too small */
 tg_status tg_file_reserve(const char *path, double bytes);
 
 /** Renames FILE.part to FILE, replacing it in one step. errors TG_EIO */
 tg_status tg_file_put_in_place(const char *part, const char *path);
+
+/** Whether a file that is open still has its name: one that was removed or renamed can be written to, for nothing.
+ *  errors  TG_EIO */
+tg_status tg_file_still_there(const char *path);
 
 /** Makes a directory unless there is one. errors TG_EIO */
 tg_status tg_make_directory(const char *path);

@@ -15,10 +15,22 @@ static herr_t keep_description(unsigned n, const H5E_error2_t *error, void *unus
   return 0;
 }
 
+/* HDF5 puts names, times and sizes, on two lines, between "file read failed" and the system's own message. */
+static void shorten(void) {
+  char *detail = strstr(reason, ": time = "), *message = strstr(reason, "error message = '");
+  if (!detail) detail = strstr(reason, ": name = ");
+  if (!detail || !message) return;
+  message += strlen("error message = '");
+  message[strcspn(message, "'")] = '\0';
+  memmove(detail + 2, message, strlen(message) + 1);
+}
+
 /* Called by HDF5 where one of its functions fails, before the next call clears the stack. */
 static herr_t record(hid_t stack, void *unused) {
   reason[0] = '\0';
-  return H5Ewalk2(stack, H5E_WALK_UPWARD, keep_description, unused);
+  const herr_t walked = H5Ewalk2(stack, H5E_WALK_UPWARD, keep_description, unused);
+  shorten();
+  return walked;
 }
 
 enum { MAX_TEXT = 64 << 20, MAX_EXPANSION = 4096 }; /* deflate packs 1032 bytes into one, at most */

@@ -8,9 +8,9 @@
 enum { TAG_ASK = 71, TAG_TICKET = 72 };
 enum { NOTHING_LEFT = -1, NOT_AHEAD = -2 };
 
-/* A worker's question: whether it is idle, and what it has finished since the last one. */
+/* A worker's question: whether it is idle, what it has finished since the last one, whether it was asked to stop. */
 typedef struct {
-  int64_t idle, done;
+  int64_t idle, done, stop;
 } question;
 
 struct tg_handout {
@@ -18,7 +18,8 @@ struct tg_handout {
   int rank, ranks;
   /* rank 0 */
   int64_t n_tickets, next, done;
-  int stopped, dismissed; /* workers that were told that nothing is left */
+  int dismissed; /* workers that were told that nothing is left */
+  int stopped;   /* on other ranks: rank 0 hears of it with the next question */
   /* others */
   question asked;
   int64_t answer;
@@ -27,9 +28,9 @@ struct tg_handout {
 };
 
 static void ask(tg_handout *h, int idle, int64_t done) {
-  h->asked = (question){idle, done};
+  h->asked = (question){idle, done, h->stopped};
   MPI_Irecv(&h->answer, 1, MPI_INT64_T, 0, TAG_TICKET, h->comm, &h->receiving);
-  MPI_Isend(&h->asked, 2, MPI_INT64_T, 0, TAG_ASK, h->comm, &h->sending);
+  MPI_Isend(&h->asked, 3, MPI_INT64_T, 0, TAG_ASK, h->comm, &h->sending);
   h->waiting = 1;
 }
 
@@ -57,8 +58,9 @@ static int64_t ticket_for(tg_handout *h, int idle) {
 
 static void answer(tg_handout *h, int asker) {
   question asked;
-  MPI_Recv(&asked, 2, MPI_INT64_T, asker, TAG_ASK, h->comm, MPI_STATUS_IGNORE);
+  MPI_Recv(&asked, 3, MPI_INT64_T, asker, TAG_ASK, h->comm, MPI_STATUS_IGNORE);
   h->done += asked.done;
+  h->stopped |= asked.stop != 0;
   const int64_t answer = ticket_for(h, (int)asked.idle);
   h->dismissed += answer == NOTHING_LEFT;
   MPI_Send(&answer, 1, MPI_INT64_T, asker, TAG_TICKET, h->comm);

@@ -30,7 +30,7 @@ int tg_handout_ready(tg_handout *handout);
 /** Rank 0: answers what has arrived; call every few milliseconds. Others: nothing. */
 void tg_handout_poll(tg_handout *handout);
 
-/** Rank 0: gives out nothing more. */
+/** Local. Nothing more is given out: on rank 0 at once, else from this rank's next question on. */
 void tg_handout_stop(tg_handout *handout);
 
 /** Rank 0: units of work reported so far, tickets given out. */

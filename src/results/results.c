@@ -1,5 +1,6 @@
 #include "results/results_impl.h"
 
+#include "base/files.h"
 #include "base/memory.h"
 #include "hdf5/h5.h"
 #include "parallel/comm.h"
@@ -294,6 +295,7 @@ static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int fir
 
 tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
                                 const tg_row *rows, const tg_results_beside *beside) {
+  TG_TRY(tg_file_still_there(results->path));
   TG_CHECK((first + n_rows == results->layout->models[model].n_layers) == (beside != NULL), TG_EINTERNAL,
            "layers %d..%d with%s what comes with the last", first, first + n_rows - 1, beside ? "" : "out");
   if (beside) TG_TRY(write_beside(results, model, p, s, &rows[n_rows - 1], beside));
@@ -376,6 +378,7 @@ tg_status tg_results_read_correlation(tg_results *results, int model, int group,
 
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end) {
   const int32_t value = complete;
+  TG_TRY(tg_file_still_there(results->path));
   const hid_t flag = H5Dopen2(results->file, "/complete", H5P_DEFAULT);
   const hid_t text = H5Dopen2(results->file, "/provenance/end", H5P_DEFAULT), type = text >= 0 ? H5Dget_type(text) : -1;
   bool good = flag >= 0 && type >= 0 && H5Tget_size(type) > strlen(end);

@@ -57,9 +57,10 @@ def environment(**extra):
     return {**wanted, **os.environ, **extra}
 
 
-def start(*arguments, ranks=None, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **extra):
-    """Starts the program in a process group of its own. ranks: None runs it without a launcher."""
-    command = (launcher(ranks) if ranks else ()) + (PROGRAM,) + tuple(map(str, arguments))
+def start(*arguments, ranks=None, wrap=(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **extra):
+    """Starts the program in a process group of its own. ranks: None runs it without a launcher; wrap: a command that
+    starts the program it is given."""
+    command = (launcher(ranks) if ranks else ()) + tuple(wrap) + (PROGRAM,) + tuple(map(str, arguments))
     return subprocess.Popen(command, stdout=stdout, stderr=stderr, text=True, start_new_session=True,
                             stdin=subprocess.DEVNULL, env=environment(**extra))
 
@@ -90,8 +91,8 @@ def descendants(pid):
     return found
 
 
-def run(*arguments, ranks=None, timeout=60, **extra):
-    process = start(*arguments, ranks=ranks, **extra)
+def run(*arguments, ranks=None, wrap=(), timeout=60, **extra):
+    process = start(*arguments, ranks=ranks, wrap=wrap, **extra)
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
