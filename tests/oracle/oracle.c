@@ -69,6 +69,14 @@ void oracle_round(tg_cloud *c) {
   for (int t = 0; t < c->n * c->ld; t++) x[t] = oracle_bfloat16(x[t]) + 0.0f;
 }
 
+void oracle_negate_zeros(tg_cloud *c, uint64_t seed) {
+  float *x = (float *)(uintptr_t)c->x;
+  oracle_random r = {seed};
+  for (ptrdiff_t i = 0; i < c->n; i++)
+    for (int t = 0; t < c->d; t++)
+      if (x[i * c->ld + t] == 0.0f && oracle_below(&r, 3) == 0) x[i * c->ld + t] = -0.0f;
+}
+
 tg_cloud oracle_half(const tg_cloud *c, uint64_t seed) {
   const int ld = tg_cloud_width(c->d);
   uint16_t *half = oracle_memory((double)c->n * ld, sizeof *half);

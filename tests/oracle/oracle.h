@@ -59,6 +59,8 @@ tg_cloud oracle_cloud_zeros(int n, int d, float **x);
 tg_cloud oracle_cloud_reordered(const tg_cloud *c, const int32_t *order, int n);
 /** Rounds all values to bfloat16. */
 void oracle_round(tg_cloud *c);
+/** Makes some of its zeros -0. */
+void oracle_negate_zeros(tg_cloud *c, uint64_t seed);
 /** A cloud of bfloat16 values as bfloat16, with some of its zeros as -0. Caller destroys. */
 tg_cloud oracle_half(const tg_cloud *c, uint64_t seed);
 /** The same values in float64. */
