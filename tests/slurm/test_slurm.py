@@ -122,6 +122,18 @@ class Case(support.Case):
         self.assertEqual((log.count(": start: "), log.count(": resume: "), log.count(": complete: ")), (1, restarts, 1), log)
 
 
+    def check_real_limit(self, script, least_restarts, signal_at="B:USR1@20", slow_seconds=6, **extra):
+        """A study of minutes, mostly asleep, under a limit of one."""
+        source = {**SLOW, "shuffles": 64, "slow_seconds": slow_seconds, "prompts": 12}
+        name = f"{script}-{least_restarts}"
+        config = self.config(synthetic(**source), output=str(self.path(name + ".h5")), name=name + ".yaml")
+        job = self.submit(script, config, options=("--time=1", f"--signal={signal_at}"), **extra)
+        log = self.wait_for_end(job, seconds=900)
+        self.assertRegex(log, "(?s): start: .*clouds are left; requeue.*: resume: .*: complete: ")
+        self.assertGreaterEqual(int(self.field(job, "Restarts")), least_restarts, log)
+        self.assert_undisturbed(source, name + ".h5")
+
+
 class OneNode(Case):
     def test_warned_three_times(self):
         """The warning before the time limit: saved, requeued by the job itself, gone on with, three times."""
@@ -201,16 +213,15 @@ class OneNode(Case):
     @LONG
     def test_real_time_limits(self):
         """--time of one minute: the real warning, and the real end of a job that was not warned. SLURM looks every 30 s."""
-        source = {**SLOW, "shuffles": 64, "slow_seconds": 2.5, "prompts": 12}
-        for name, signal_at in (("warned", "B:USR1@20"), ("unwarned", "B:USR1@0")):
-            config = self.config(synthetic(**source), output=str(self.path(name + ".h5")), name=name + ".yaml")
-            job = self.submit("node.sbatch", config, options=("--time=1", f"--signal={signal_at}"), RANKS="2")
-            log = self.wait_for_end(job, seconds=400)
-            self.assertRegex(log, "(?s): start: .*clouds are left; requeue.*: resume: .*: complete: ")
-            self.assert_undisturbed(source, name + ".h5")
+        self.check_real_limit("node.sbatch", 3, slow_seconds=6, RANKS="2")
+        self.check_real_limit("node.sbatch", 1, signal_at="B:USR1@0", slow_seconds=4, RANKS="2")
 
 
 class TwoNodes(Case):
+    @LONG
+    def test_real_time_limits(self):
+        self.check_real_limit("multinode.sbatch", 3, slow_seconds=12, RANKS_PER_NODE="2")
+
     def test_srun_and_mpirun(self):
         config = self.config(synthetic(**SLOW))
         job = self.submit("multinode.sbatch", config, RANKS_PER_NODE="2")
