@@ -223,7 +223,8 @@ class TwoNodes(Case):
         self.check_real_limit("multinode.sbatch", 3, slow_seconds=12, RANKS_PER_NODE="2")
 
     def test_srun_and_mpirun(self):
-        config = self.config(synthetic(**SLOW))
+        source = {**SLOW, "shuffles": 32}  # four ranks have two shards each in hand
+        config = self.config(synthetic(**source))
         job = self.submit("multinode.sbatch", config, RANKS_PER_NODE="2")
         self.wait_for_go(job)
         slurm("scancel", "-b", "--signal=USR1", job)
@@ -237,7 +238,7 @@ class TwoNodes(Case):
         job = self.submit("multinode.sbatch", config, RANKS_PER_NODE="1", LAUNCHER="mpirun")
         log = self.wait_for_end(job)
         self.assertRegex(log, "(?s): resume: .* mpirun .*on 2 ranks.*: complete: ")
-        self.assert_undisturbed()
+        self.assert_undisturbed(source)
 
 
 class Chain(Case):
