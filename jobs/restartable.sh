@@ -95,7 +95,9 @@ study_run() {
   fi
   restartable "$@" "$program" run "$config" "${options[@]}" --resume --stop-status 0
   left=$(study_left)
-  if [ "$rc" != 0 ] && [ -z "$why" ]; then
+  # A failure would come again; a rank that was killed (128 + signal), for want of memory or by Open MPI's start between nodes,
+  # may well not be.
+  if [ "$rc" != 0 ] && [ -z "$why" ] && { [ "$rc" -le 128 ] || [ -z "${SLURM_JOB_ID:-}" ]; }; then
     say "failed: exit status $rc, ${left:-all} clouds are left"
     exit "$rc"
   elif study_complete; then
@@ -106,9 +108,10 @@ study_run() {
   elif [ "$why" = ended ]; then
     say "stop: ended from outside, status $rc, ${left:-all} clouds are left; submitted again, the job goes on"
   elif [ "$left" = "$before" ] && [ "${SLURM_RESTART_COUNT:-0}" -ge 3 ]; then
-    say "stop: no cloud was finished, not requeued; does the job need more --time?"
+    say "stop: status $rc, no cloud was finished, not requeued; does the job need more --time, or memory?"
+    [ "$rc" -le 128 ] || exit "$rc"
   else
-    say "stop: status $rc, ${left:-all} clouds are left; requeue" # a failure would come again, without a warning
+    say "stop: status $rc, ${left:-all} clouds are left; requeue"
     requeue
   fi
   exit 75
