@@ -20,36 +20,35 @@ static inline void prefetch(const void *from, size_t bytes) {
   for (size_t a = 0; a < bytes; a += 64) __builtin_prefetch((const char *)from + a);
 }
 
-/* Where row a of a block of bfloat16 lies; those after it are asked for. */
-static const uint16_t *half_row(const tg_cloud *c, ptrdiff_t i, ptrdiff_t end, int first, int length) {
-  const uint16_t *row = c->half + i * c->ld + first;
-  if (i + AHEAD < end) prefetch(row + (ptrdiff_t)AHEAD * c->ld, (size_t)length * sizeof *row);
-  return row;
-}
-
-static const float *float_row(const tg_cloud *c, ptrdiff_t i, ptrdiff_t end, int first, int length) {
-  const float *row = c->x + i * c->ld + first;
-  if (i + AHEAD < end) prefetch(row + (ptrdiff_t)AHEAD * c->ld, (size_t)length * sizeof *row);
+/* Where row i's part lies, of either type; that of a later one, before `end`, is asked for. */
+static const void *row_part(const tg_cloud *c, ptrdiff_t i, ptrdiff_t end, int first, int length) {
+  const size_t size = c->half ? sizeof *c->half : sizeof *c->x;
+  const char *rows = c->half ? (const char *)c->half : (const char *)c->x;
+  const char *row = rows + (i * c->ld + first) * (ptrdiff_t)size;
+  if (i + AHEAD < end) prefetch(row + (ptrdiff_t)AHEAD * c->ld * (ptrdiff_t)size, (size_t)length * size);
   return row;
 }
 
 void tg_cloud_block(const tg_cloud *c, int i, int count, int first, int length, float *out, int stride) {
-  for (ptrdiff_t a = i; a < i + count; a++, out += stride)
+  for (ptrdiff_t a = i; a < i + count; a++, out += stride) {
+    const void *row = row_part(c, a, i + count, first, length);
     if (c->half)
-      widen(half_row(c, a, i + count, first, length), length, out);
+      widen(row, length, out);
     else
-      memcpy(out, float_row(c, a, i + count, first, length), (size_t)length * sizeof *out);
+      memcpy(out, row, (size_t)length * sizeof *out);
+  }
 }
 
 const float *tg_cloud_visit(const tg_cloud *c, int i, int first, int length, float *buffer) {
-  if (c->x) return float_row(c, i, c->n, first, length);
-  widen(half_row(c, i, c->n, first, length), length, buffer);
+  const void *row = row_part(c, i, c->n, first, length);
+  if (c->x) return row;
+  widen(row, length, buffer);
   return buffer;
 }
 
 void tg_cloud_half_block(const tg_cloud *c, int first, int length, uint16_t *out, int stride) {
   for (ptrdiff_t a = 0; a < c->n; a++)
-    memcpy(out + a * stride, half_row(c, a, c->n, first, length), (size_t)length * sizeof *out);
+    memcpy(out + a * stride, row_part(c, a, c->n, first, length), (size_t)length * sizeof *out);
 }
 
 const float *tg_cloud_row(const tg_cloud *c, int i, float *buffer) {

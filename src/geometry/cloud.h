@@ -37,8 +37,7 @@ void tg_cloud_block(const tg_cloud *c, int i, int count, int first, int length, 
 /** The same of token i alone, where it lies or in `buffer`; for loops over all tokens: those to come are fetched. */
 const float *tg_cloud_visit(const tg_cloud *c, int i, int first, int length, float *buffer);
 
-/** The same of all tokens of a bfloat16 cloud, as they are: out
- *  [n][stride]. */
+/** The same of all tokens of a bfloat16 cloud, as they are: out [n][stride]. */
 void tg_cloud_half_block(const tg_cloud *c, int first, int length, uint16_t *out, int stride);
 
 /** Token i as float32 [ld]: where it lies, or in `buffer` [ld]. */

@@ -50,7 +50,7 @@ double tg_gram_bytes(int n, int d, tg_kernel kernel, int bfloat16) {
   const int raw = bfloat16 && kernel != TG_KERNEL_FLOAT32;
   const double tokens = n, g = 4.0 * (double)most_elements(n);
   const double tiles = 4.0 * MOST_PRODUCTS * TG_TILE * TG_TILE + tokens * 4.0 * PART, y = 4.0 * tokens * Y_STRIDE;
-  return g + (kernel == TG_KERNEL_FLOAT32 ? g : tiles) + (raw ? 0.0 : y) + tokens * 28.0 + 16.0 * d;
+  return g + (kernel == TG_KERNEL_FLOAT32 ? g : tiles) + (raw ? 0.0 : y) + tokens * 20.0 + 16.0 * d;
 }
 
 static tg_status create_work(int n, int ld, tg_kernel kernel, struct tg_gram_work **out) {
@@ -84,7 +84,6 @@ tg_status tg_gram_create(int n, int d, tg_kernel kernel, tg_gram **out) {
   if (st == TG_OK) st = TG_ALLOC(most_elements(n), &g->g);
   if (st == TG_OK) st = TG_ALLOC(n, &g->norm2);
   if (st == TG_OK) st = TG_ALLOC(n, &g->inner);
-  if (st == TG_OK) st = TG_ALLOC(n, &g->norm);
   if (st == TG_OK) st = TG_ALLOC(ld, &g->mean);
   if (st != TG_OK) tg_gram_destroy(&g);
   *out = g;
@@ -97,7 +96,6 @@ void tg_gram_destroy(tg_gram **gram) {
   free((*gram)->g);
   free((*gram)->norm2);
   free((*gram)->inner);
-  free((*gram)->norm);
   free((*gram)->mean);
   free(*gram);
   *gram = NULL;
@@ -142,7 +140,7 @@ static int is_small(const tg_gram *g, const double *square) {
   return g->n < FEW || g->n * sum * sum < FEW * FEW * sum2;
 }
 
-/* The mean and the mean square are there, unscaled. */
+/* The mean is there, unscaled, and for a kernel that splits the mean square. */
 static void start_centered(tg_gram *g, double largest) {
   g->centered = 1;
   g->split = g->work->kernel == TG_KERNEL_SPLIT && !is_small(g, g->work->square);
@@ -153,10 +151,6 @@ static void start_centered(tg_gram *g, double largest) {
     g->mean_norm2 += g->mean[t] * g->mean[t];
   }
   set_bound(g, 1.0);
-}
-
-static void set_norms(tg_gram *g) {
-  for (int i = 0; i < g->n; i++) g->norm[i] = g->scale * sqrt(g->work->scan->norm2[i]);
 }
 
 static void start_raw(tg_gram *g) {
@@ -183,17 +177,16 @@ void tg_gram_start(tg_gram *g, const tg_cloud *c, const tg_scan *scan) {
   g->work->c = c;
   g->work->c64 = NULL;
   g->work->scan = scan;
-  if (c->half && g->work->kernel != TG_KERNEL_FLOAT32 && scan->largest >= 0x1p-30 && scan->largest <= 0x1p50) {
+  if (c->half && g->work->kernel != TG_KERNEL_FLOAT32 && scan->largest >= 0x1p-30 && scan->largest <= 0x1p50)
     start_raw(g);
-    set_norms(g);
-  } else
+  else
     tg_gram_center(g);
 }
 
 void tg_gram_center(tg_gram *g) {
-  tg_cloud_mean(g->work->c, g->work->scan->buffer, g->mean, g->work->square);
+  double *square = g->work->kernel == TG_KERNEL_SPLIT ? g->work->square : NULL; /* nobody else asks for it */
+  tg_cloud_mean(g->work->c, g->work->scan->buffer, g->mean, square);
   start_centered(g, g->work->scan->largest);
-  set_norms(g);
   g->rows = 0;
 }
 

@@ -62,7 +62,6 @@ typedef struct {
   float *g;        /* [rows][gld], all n columns: tg_gram_row */
   float *norm2;    /* [n] */
   double *inner;   /* [n] mean . y_i, float64; zeros where raw */
-  double *norm;    /* [n] |scale x_i|, float64; 0 for a zero vector */
   double *mean;    /* [ld] scale c, float64; zeros where raw */
   double scale;
   double mean_norm2; /* |scale c|^2 */
@@ -80,7 +79,7 @@ double tg_gram_bytes(int n, int d, tg_kernel kernel, int bfloat16);
 /** Takes a finite cloud that fits, with its scan; both stay the caller's and are used until the next cloud. */
 void tg_gram_start(tg_gram *gram, const tg_cloud *c, const tg_scan *scan);
 
-/** The same for a float64 cloud; `norm` and `inner` are of no use there. */
+/** The same for a float64 cloud; `inner` is of no use there. */
 void tg_gram_start64(tg_gram *gram, const tg_cloud64 *c);
 
 /** Centers a raw cloud after all, which makes the bound smaller where the tokens lie far from the origin. Rows have to be

@@ -251,6 +251,17 @@ class Case(unittest.TestCase):
     def config(self, *models, name="study.yaml", **sections):
         return write_config(self.path(name), models, **sections)
 
+    @staticmethod
+    def end(process):
+        if process.poll() is None:
+            kill_all(process)
+        process.stdout.close()
+        process.stderr.close()
+
+    def finish(self, process, timeout=60):
+        out, err = process.communicate(timeout=timeout)
+        return Result(process.args, process.returncode, out, err)
+
     def run_ok(self, *arguments, **options):
         result = run(*arguments, **options)
         self.assertEqual(result.code, OK, result)

@@ -98,17 +98,6 @@ class Case(support.Case):
             time.sleep(0.02)
         self.fail("no cloud is done after 30 s")
 
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            support.kill_all(process)
-        process.stdout.close()
-        process.stderr.close()
-
-    def finish(self, process, timeout=60):
-        out, err = process.communicate(timeout=timeout)
-        return support.Result(process.args, process.returncode, out, err)
-
     def rank_of(self, process, rank):
         """The process of a rank."""
         for pid in [process.pid, *support.descendants(process.pid)]:

@@ -49,17 +49,6 @@ class Case(support.Case):
         self.addCleanup(self.end, process)
         return process
 
-    @staticmethod
-    def end(process):
-        if process.poll() is None:
-            support.kill_all(process)
-        process.stdout.close()
-        process.stderr.close()
-
-    def finish(self, process, timeout=60):
-        out, err = process.communicate(timeout=timeout)
-        return support.Result(process.args, process.returncode, out, err)
-
     def check_stopped_file(self):
         """It opens, says that it is not complete, holds what status calls done, and no statistics."""
         status = self.status()
