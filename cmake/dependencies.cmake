@@ -26,10 +26,14 @@ add_library(parallel_hdf5 INTERFACE)
 target_include_directories(parallel_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(parallel_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} MPI::MPI_C)
 
-# Products of bfloat16 matrices: several times faster where the CPU has instructions for them.
-find_package(dnnl QUIET CONFIG) # libdnnl-dev
+# Products of bfloat16 matrices: several times faster where the CPU has instructions for them. Looked for by name: the config
+# file that oneDNN installs wants OpenCL and TBB too, which the C interface on CPUs does not.
+find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.h)
+find_library(DNNL_LIBRARY dnnl)
 find_package(OpenMP QUIET COMPONENTS C)
-if(dnnl_FOUND AND OpenMP_C_FOUND)
+if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY AND OpenMP_C_FOUND)
+  add_library(DNNL::dnnl UNKNOWN IMPORTED)
+  set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE_DIR})
   set(dnnl_is_there ON)
 else()
   set(dnnl_is_there OFF)
