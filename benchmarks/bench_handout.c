@@ -184,7 +184,7 @@ static void pass(tg_handout *h, double end, double tick) {
   tg_handout_poll(h);
 }
 
-/* The loop of src/worker.c with slept shards. The end of this rank's last one. */
+/* The loop of src/run/worker.c with slept shards. The end of this rank's last one. */
 static double sleep_shards(tg_handout *h, const study_size *study, const tg_shard_plan *plan, const cloud_times *times,
                            double tick) {
   int64_t ticket = tg_handout_next(h, 0);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-static const double BOUNDARY = 0.8; /* of src/pipeline.c */
+static const double BOUNDARY = 0.8; /* of src/run/pipeline.c */
 
 /* ---- the plan and its times ---- */
 

@@ -1,5 +1,5 @@
 /* A study's hand-out without its arithmetic: the plan of the real code, times of its shards, and a discrete-event simulation of
- * src/worker.c and src/parallel/handout.c on any number of ranks. Local. */
+ * src/run/worker.c and src/parallel/handout.c on any number of ranks. Local. */
 #ifndef HANDOUT_MODEL_H
 #define HANDOUT_MODEL_H
 
@@ -29,7 +29,7 @@ typedef struct {
   int64_t requests;
 } simulated;
 
-/* The plan of a study on ranks, as src/pipeline.c makes it. out: caller frees with tg_shard_plan_free */
+/* The plan of a study on ranks, as src/run/pipeline.c makes it. out: caller frees with tg_shard_plan_free */
 tg_status plan_study(const study_size *study, int ranks, tg_shard_plan *out);
 
 /* Seconds of a shard, and of its last layer alone. */

@@ -11,7 +11,6 @@ target_compile_options(
   INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla
             # Results must not depend on where the compiler fuses a product and a sum: fused ones are written fma().
             -ffp-contract=off -fno-math-errno -fno-trapping-math)
-target_include_directories(tg_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
 
 option(TG_WERROR "Treat warnings as errors" OFF)
 if(TG_WERROR)

@@ -1,5 +1,5 @@
 /* tokengeom: arguments -> config -> pipeline -> exit status. */
-#include "cli.h"
+#include "commands/cli.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,11 +2,11 @@
  * states are opened and every cloud and number read, results go through info, report, export and figures. A crash of
  * libhdf5 that the look sees is what the look is for, and counted; one behind it is a failure. $FUZZ_KEEP: a directory, on
  * the file system of /dev/shm, for files of the first kind. */
-#include "commands.h"
-#include "draw.h"
+#include "commands/look.h"
+#include "commands/draw.h"
 #include "hdf5/h5.h"
 #include "hdf5/look.h"
-#include "inputs.h"
+#include "study/inputs.h"
 #include "source/source.h"
 
 #include <hdf5.h>

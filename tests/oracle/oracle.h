@@ -1,9 +1,9 @@
-/* The definitions in plain loops (src/plain), and clouds whose geometry is known or hard. For tests only: slow, simple, and
+/* The definitions in plain loops (src/verify/plain.c), and clouds whose geometry is known or hard. For tests only: slow, simple, and
  * sharing no code with src/geometry but the struct of a cloud. Symbols as in geometry/cloud.h. */
 #ifndef TG_ORACLE_H
 #define TG_ORACLE_H
 
-#include "plain/plain.h"
+#include "verify/plain.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -70,7 +70,7 @@ void oracle_cloud64_destroy(tg_cloud64 *c);
 /** malloc that ends the program without memory. */
 void *oracle_memory(double count, double size);
 
-/* ---- definitions: those of src/plain, ending the program without memory, and what only tests want ---- */
+/* ---- definitions: those of src/verify/plain.c, ending the program without memory, and what only tests want ---- */
 
 typedef tg_plain_integer oracle_integer;
 typedef tg_cosine oracle_cosines;

@@ -1,15 +1,15 @@
-#include "pipeline.h"
+#include "run/pipeline.h"
 
 #include "base/memory.h"
 #include "base/timer.h"
-#include "logit_metric.h"
+#include "run/logit_metric.h"
 #include "parallel/comm.h"
-#include "prepare.h"
-#include "provenance.h"
+#include "run/prepare.h"
+#include "study/provenance.h"
 #include "results/lock.h"
-#include "statistics.h"
-#include "summary.h"
-#include "worker.h"
+#include "run/statistics.h"
+#include "run/summary.h"
+#include "run/worker.h"
 #include <cblas.h>
 #include <inttypes.h>
 #include <math.h>

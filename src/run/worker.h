@@ -5,7 +5,7 @@
 #include "geometry/measure.h"
 #include "parallel/shard.h"
 #include "results/results.h"
-#include "study.h"
+#include "study/study.h"
 #include <mpi.h>
 
 /** What one rank did; plain numbers, so that ranks can be added up. */

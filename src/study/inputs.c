@@ -1,4 +1,4 @@
-#include "inputs.h"
+#include "study/inputs.h"
 
 #include "base/memory.h"
 #include "hdf5/look.h"

@@ -3,7 +3,7 @@
 #define TG_VERIFY_SAMPLE_H
 
 #include "results/results.h"
-#include "study.h"
+#include "study/study.h"
 
 typedef struct {
   const tg_study *study; /* its inputs are there */

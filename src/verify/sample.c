@@ -1,7 +1,7 @@
-#include "verify_sample.h"
+#include "verify/sample.h"
 
 #include "base/memory.h"
-#include "plain/plain.h"
+#include "verify/plain.h"
 #include "results/checksum.h"
 #include "results/results_impl.h"
 #include <cblas.h>

@@ -1,16 +1,16 @@
-#include "cli.h"
+#include "commands/cli.h"
 
 #include "base/memory.h"
-#include "commands.h"
+#include "commands/look.h"
 #include "config/config.h"
-#include "draw.h"
-#include "extract.h"
+#include "commands/draw.h"
+#include "run/extract.h"
 #include "hdf5/h5.h"
-#include "inputs.h"
+#include "study/inputs.h"
 #include "parallel/comm.h"
-#include "pipeline.h"
-#include "signals.h"
-#include "verify.h"
+#include "run/pipeline.h"
+#include "run/signals.h"
+#include "verify/verify.h"
 #include <argp.h>
 #include <errno.h>
 #include <gsl/gsl_errno.h>

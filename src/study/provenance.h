@@ -3,7 +3,7 @@
 #define TG_PROVENANCE_H
 
 #include "results/results.h"
-#include "study.h"
+#include "study/study.h"
 
 enum { TG_N_PROVENANCE = 14, TG_END_TIME_ROOM = 32, TG_DIGEST_ROOM = 65 };
 

@@ -2,7 +2,7 @@
 #ifndef TG_PREPARE_H
 #define TG_PREPARE_H
 
-#include "study.h"
+#include "study/study.h"
 #include <mpi.h>
 
 /** Collective. Loads the models that are to be run and says what is left out, and where the ranks of a node have more threads

@@ -3,8 +3,8 @@
 #define TG_SUMMARY_H
 
 #include "parallel/shard.h"
-#include "study.h"
-#include "worker.h"
+#include "study/study.h"
+#include "run/worker.h"
 #include <mpi.h>
 
 /** Prints the plan of a run on `ranks` ranks (--dry-run): shards, bytes to read, memory a rank, an estimate of the time from

@@ -1,4 +1,4 @@
-#include "statistics.h"
+#include "run/statistics.h"
 
 #include "base/memory.h"
 #include "parallel/comm.h"

@@ -1,4 +1,4 @@
-#include "plain/plain.h"
+#include "verify/plain.h"
 
 #include "base/memory.h"
 #include <float.h>

@@ -3,7 +3,7 @@
 #define TG_STATISTICS_H
 
 #include "results/results.h"
-#include "study.h"
+#include "study/study.h"
 #include <mpi.h>
 
 /** Takes what was made of one (dataset, level). numbers: `which` counts them

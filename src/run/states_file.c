@@ -1,4 +1,4 @@
-#include "states_file.h"
+#include "run/states_file.h"
 
 #include "base/clones.h"
 #include "base/files.h"

@@ -1,11 +1,11 @@
-#include "worker.h"
+#include "run/worker.h"
 
 #include "base/memory.h"
 #include "base/timer.h"
 #include "parallel/comm.h"
 #include "parallel/handout.h"
-#include "progress.h"
-#include "signals.h"
+#include "run/progress.h"
+#include "run/signals.h"
 #include "source/reader.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,13 +1,13 @@
-#include "verify.h"
+#include "verify/verify.h"
 
 #include "base/memory.h"
 #include "hdf5/h5.h"
-#include "provenance.h"
+#include "study/provenance.h"
 #include "results/layout.h"
 #include "results/load.h"
-#include "statistics.h"
-#include "study.h"
-#include "verify_sample.h"
+#include "run/statistics.h"
+#include "study/study.h"
+#include "verify/sample.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>

@@ -1,15 +1,15 @@
-#include "commands.h"
+#include "commands/look.h"
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "geometry/row.h"
 #include "hdf5/h5.h"
 #include "hdf5/look.h"
-#include "inputs.h"
-#include "provenance.h"
+#include "study/inputs.h"
+#include "study/provenance.h"
 #include "results/fields.h"
 #include "results/load.h"
-#include "study.h"
+#include "study/study.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>

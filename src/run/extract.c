@@ -1,17 +1,17 @@
-#include "extract.h"
+#include "run/extract.h"
 
 #include "base/memory.h"
 #include "base/timer.h"
-#include "logit_metric.h"
+#include "run/logit_metric.h"
 #include "parallel/comm.h"
 #include "parallel/handout.h"
-#include "prepare.h"
-#include "progress.h"
+#include "run/prepare.h"
+#include "run/progress.h"
 #include "results/lock.h"
-#include "signals.h"
+#include "run/signals.h"
 #include "source/reader.h"
-#include "states_file.h"
-#include "study.h"
+#include "run/states_file.h"
+#include "study/study.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

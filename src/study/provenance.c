@@ -1,4 +1,4 @@
-#include "provenance.h"
+#include "study/provenance.h"
 
 #include "base/memory.h"
 #include "version.h"

@@ -1,4 +1,4 @@
-#include "prepare.h"
+#include "run/prepare.h"
 
 #include "parallel/comm.h"
 #include <inttypes.h>

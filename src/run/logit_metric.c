@@ -1,4 +1,4 @@
-#include "logit_metric.h"
+#include "run/logit_metric.h"
 
 #include "base/memory.h"
 #include "parallel/comm.h"

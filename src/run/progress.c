@@ -1,4 +1,4 @@
-#include "progress.h"
+#include "run/progress.h"
 
 #include "base/timer.h"
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "draw.h"
+#include "commands/draw.h"
 
 #include "base/files.h"
 #include "base/memory.h"
