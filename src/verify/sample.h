@@ -1,4 +1,4 @@
-/* A few clouds of a result file, measured again from their source by the definitions in plain loops (plain/plain.h). Local. */
+/* A few clouds of a result file, measured again from their source by the definitions in plain loops (verify/plain.h). Local. */
 #ifndef TG_VERIFY_SAMPLE_H
 #define TG_VERIFY_SAMPLE_H
 
