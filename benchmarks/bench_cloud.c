@@ -21,7 +21,7 @@ char *openblas_get_corename(void);
 
 enum { SAMPLE = 16 };
 static const tg_row_shape SHAPE = {
-    .n_scales = 8, .scales = {2, 4, 8, 16, 32, 64, 128, 256}, .k = 32, .neighbors = true};
+    .n_scales = 8, .scales = {2, 4, 8, 16, 32, 64, 128, 256}, .k = 32, .observables = TG_OBSERVE_ALL};
 
 typedef struct {
   const char *file;
@@ -68,7 +68,7 @@ static int verified(const bench *b, const tg_cloud *c) {
     }
     d2[i] = INFINITY;
     for (int k = 0; k < b->shape.k; k++) {
-      const int32_t listed = b->row.neighbors[i * b->shape.k + k];
+      const int32_t listed = tg_row_i32(&b->row, TG_FIELD_NEIGHBORS)[i * b->shape.k + k];
       double least = INFINITY;
       for (int j = 0; j < c->n; j++) least = d2[j] < least ? d2[j] : least;
       good = good && fabs(d2[listed] - least) <= 4.0 * c->d * DBL_EPSILON * least;
@@ -93,7 +93,7 @@ static void run_case(bench *b, int64_t p, int s, int l, int repeat, int cloud_nu
   tg_lap(&last, &read);
   tg_source_view(b->source, p, b->raw, b->view, &c);
   tg_lap(&last, &convert);
-  if (tg_measure_layer(b->measurer, &c, 0, &b->row) != TG_OK) die();
+  if (tg_measure_layer(b->measurer, &c, NULL, &b->row) != TG_OK) die();
   tg_lap(&last, &measure);
   tg_cloud_block(&c, 0, c.n, 0, c.ld, b->x, c.ld); /* float32, for what follows */
   c = (tg_cloud){c.n, c.d, c.ld, b->x, NULL};
@@ -110,8 +110,8 @@ static void run_case(bench *b, int64_t p, int s, int l, int repeat, int cloud_nu
   print_row(b, "read", cloud_number, c.n, c.d, repeat, read);
   print_row(b, "convert", cloud_number, c.n, c.d, repeat, convert);
   for (int a = 0; a < TG_N_STAGES; a++)
-    if (a != TG_STAGE_LOGITS)
-      print_row(b, tg_stage_names[a], cloud_number, c.n, c.d, repeat, tg_measurer_seconds(b->measurer)[a] - before[a]);
+    if (a != TG_STAGE_OBSERVABLES + TG_OBSERVE_LOGITS)
+      print_row(b, tg_stage_name(a), cloud_number, c.n, c.d, repeat, tg_measurer_seconds(b->measurer)[a] - before[a]);
 }
 
 int main(int argc, char **argv) {

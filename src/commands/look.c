@@ -7,7 +7,7 @@
 #include "hdf5/look.h"
 #include "study/inputs.h"
 #include "study/provenance.h"
-#include "results/fields.h"
+#include "results/reductions.h"
 #include "results/load.h"
 #include "study/study.h"
 #include <errno.h>
@@ -223,6 +223,8 @@ static tg_status export_statistics(exporter *e, hid_t group, const char *model, 
 
 static tg_status export_correlations(exporter *e, hid_t group, const char *model, const tg_correlation_field *c) {
   char path[256];
+  snprintf(path, sizeof path, "correlations/%s", c->path);
+  if (!tg_h5_has(group, path)) return TG_OK;
   for (int w = 0; w < TG_N_R; w++) {
     tg_field like = {.n_axes = c->n_axes + 1,
                      .axes = {TG_AXIS_SHUFFLE},
@@ -243,12 +245,7 @@ static tg_status export_model(hid_t group, const char *model, void *context) {
   snprintf(directory, sizeof directory, "%s/%s", e->directory, model);
   TG_TRY(tg_make_directory(directory));
   for (int f = 0; f < TG_N_FIELDS; f++) {
-    char parent[256];
-    snprintf(parent, sizeof parent, "%s", tg_fields[f].path);
-    if (strchr(parent, '/')) *strchr(parent, '/') = '\0';
-    if (!tg_h5_has(group, parent) ||
-        (strchr(tg_fields[f].path, '/') && H5Oexists_by_name(group, tg_fields[f].path, H5P_DEFAULT) <= 0))
-      continue;
+    if (!tg_h5_has(group, tg_fields[f].path)) continue;
     TG_TRY(export_dataset(e, group, model, &tg_fields[f], tg_fields[f].path));
     e->n_files++;
     if (tg_fields[f].statistics) TG_TRY(export_statistics(e, group, model, &tg_fields[f]));

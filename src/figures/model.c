@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "hdf5/h5.h"
-#include "results/fields.h"
+#include "results/reductions.h"
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -2,6 +2,7 @@
 
 #include "base/clones.h"
 #include "base/memory.h"
+#include "geometry/observable.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -50,3 +51,15 @@ tg_status tg_angle_compute(const tg_cloud *c, const int32_t *index, int stride, 
   free(buffer);
   return TG_OK;
 }
+
+static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
+  int32_t *n_defined = tg_row_i32(row, TG_FIELD_ANGLE_DEFINED);
+  (void)scratch;
+  if (v->cloud->n > 2)
+    TG_TRY(tg_angle_compute(v->cloud, v->index, v->stride, v->corner_d2, v->corner_stride, v->dot,
+                            tg_row_f64(row, TG_FIELD_ANGLE_TOKENS), tg_row_f64(row, TG_FIELD_ANGLE_MEAN), n_defined));
+  if (*n_defined < v->cloud->n) *row->reason |= TG_REASON_ANGLE;
+  return TG_OK;
+}
+
+const tg_observable tg_observable_angle = {.measure = measure};

@@ -2,6 +2,7 @@
 
 #include "base/clones.h"
 #include "base/memory.h"
+#include "geometry/observable.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -39,16 +40,12 @@ void tg_cosine_destroy(tg_cosine_sum **sum) {
 }
 
 void tg_cosine_start(tg_cosine_sum *s, const tg_cloud *c, const tg_scan *scan) {
-  const double n = c->n;
-  double total = 0.0; /* sum of all n^2 cosines */
-  for (int t = 0; t < c->d; t++) total += scan->unit[t] * scan->unit[t];
+  const double n = c->n, total = tg_scan_cosines(scan, c);
   for (int i = 0; i < c->n; i++) s->inverse[i] = scan->norm2[i] > 0.0 ? 1.0 / sqrt(scan->norm2[i]) : 0.0;
   s->squares = 0.0;
   s->out = (tg_cosine){total / (n * n), NAN, NAN, scan->n_zero};
   if (c->n > 1) s->out.mean_offdiagonal = (total - (n - scan->n_zero)) / (n * (n - 1.0));
 }
-
-double tg_cosine_mean(const tg_cosine_sum *s) { return s->out.mean; }
 
 /* cos_ij - mean, squared and summed over j < count; cos_ij from the centered Gram matrix. */
 TG_CLONES static double deviations(const float *restrict g, const double *restrict inner,
@@ -122,3 +119,31 @@ tg_cosine tg_cosine_end(tg_cosine_sum *s, const tg_cloud *c) {
   s->out.std = sqrt(squares > 0.0 ? squares : 0.0) / c->n;
   return s->out;
 }
+
+/* ---- the observable ---- */
+
+static tg_status create(const tg_row_shape *shape, int d, void **scratch) {
+  return tg_cosine_create(shape->n_tokens, d, (tg_cosine_sum **)scratch);
+}
+
+static void destroy(void *scratch) {
+  tg_cosine_sum *sum = scratch;
+  tg_cosine_destroy(&sum);
+}
+
+static double bytes(const tg_row_shape *shape, int d) { return 16.0 * shape->n_tokens + 8.0 * tg_cloud_stride(d); }
+
+static void start(void *scratch, const tg_view *v) { tg_cosine_start(scratch, v->cloud, v->scan); }
+static void rows(void *scratch, const tg_view *v) { tg_cosine_add(scratch, v->gram); }
+
+static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
+  const tg_cosine cosine = tg_cosine_end(scratch, v->cloud);
+  *tg_row_f64(row, TG_FIELD_COSINE_MEAN) = cosine.mean;
+  *tg_row_f64(row, TG_FIELD_COSINE_STD) = cosine.std;
+  *tg_row_f64(row, TG_FIELD_COSINE_OFFDIAGONAL) = cosine.mean_offdiagonal;
+  *tg_row_i32(row, TG_FIELD_COSINE_ZERO) = cosine.n_zero;
+  if (cosine.n_zero > 0) *row->reason |= TG_REASON_ZERO;
+  return TG_OK;
+}
+
+const tg_observable tg_observable_cosine = {create, destroy, bytes, start, rows, measure};

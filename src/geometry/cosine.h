@@ -28,7 +28,6 @@ void tg_cosine_destroy(tg_cosine_sum **sum); /* safe on NULL, leaves NULL */
  *        longer than the vector itself that this would fail are computed in float64.
  *  source arXiv 2501.10573, section 3 */
 void tg_cosine_start(tg_cosine_sum *sum, const tg_cloud *c, const tg_scan *scan);
-double tg_cosine_mean(const tg_cosine_sum *sum); /* known from the start on */
 void tg_cosine_add(tg_cosine_sum *sum, const tg_gram *gram);
 tg_cosine tg_cosine_end(tg_cosine_sum *sum, const tg_cloud *c);
 

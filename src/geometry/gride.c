@@ -1,5 +1,6 @@
 #include "geometry/gride.h"
 
+#include "geometry/observable.h"
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
@@ -122,3 +123,58 @@ tg_gride tg_gride_fit(const double *inner2, const double *outer2, int stride, in
   if (!out.no_root) out.error = standard_error(log_mu, n, n2 / 2, n2, out.value);
   return out;
 }
+
+/* ---- all scales ---- */
+
+int tg_gride_add_rank(int *ranks, int n_ranks, int rank) {
+  int at = n_ranks;
+  for (int r = 0; r < n_ranks; r++)
+    if (ranks[r] == rank) return n_ranks;
+  for (; at > 0 && ranks[at - 1] > rank; at--) ranks[at] = ranks[at - 1];
+  ranks[at] = rank;
+  return n_ranks + 1;
+}
+
+int tg_gride_add_ranks(const tg_row_shape *shape, int points, int *ranks, int n_ranks) {
+  for (int s = 0; s < shape->n_scales && shape->scales[s] <= points - 1; s++) {
+    n_ranks = tg_gride_add_rank(ranks, n_ranks, shape->scales[s] / 2);
+    n_ranks = tg_gride_add_rank(ranks, n_ranks, shape->scales[s]);
+  }
+  return n_ranks;
+}
+
+static int place_of(const int *ranks, int rank) {
+  int r = 0;
+  while (ranks[r] != rank) r++;
+  return r;
+}
+
+int tg_gride_fit_scales(const tg_row_shape *shape, const tg_neighbors_query *q, const double *d2, double *scratch,
+                        double *value, double *error, double *radius) {
+  int reason = 0;
+  for (int s = 0; s < shape->n_scales; s++) {
+    const int n2 = shape->scales[s];
+    if (n2 > q->m - 1) {
+      reason |= TG_REASON_SCALE;
+      continue;
+    }
+    const tg_gride g =
+        tg_gride_fit(d2 + place_of(q->ranks, n2 / 2), d2 + place_of(q->ranks, n2), q->n_ranks, q->m, n2, scratch);
+    value[s] = g.value;
+    error[s] = g.error;
+    radius[s] = g.radius;
+    if (g.no_root) reason |= TG_REASON_NO_ROOT;
+  }
+  return reason;
+}
+
+static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
+  (void)scratch;
+  *tg_row_i32(row, TG_FIELD_N_POINTS) = v->n_distinct;
+  *row->reason |=
+      tg_gride_fit_scales(v->shape, v->points, v->point_d2, v->numbers, tg_row_f64(row, TG_FIELD_GRIDE_VALUE),
+                          tg_row_f64(row, TG_FIELD_GRIDE_ERROR), tg_row_f64(row, TG_FIELD_GRIDE_RADIUS));
+  return TG_OK;
+}
+
+const tg_observable tg_observable_gride = {.measure = measure};

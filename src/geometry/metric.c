@@ -1,4 +1,4 @@
-#include "geometry/measure.h"
+#include "geometry/metric.h"
 
 #include "base/memory.h"
 #include <cblas.h>

@@ -1,9 +1,9 @@
-/* What one cloud gives: the numbers of one (prompt, shuffle level, layer). Plain data; tests fill it by hand. */
+/* What one cloud gives: the numbers of one (prompt, shuffle level, layer), by field. Plain data; tests fill it by hand. */
 #ifndef TG_ROW_H
 #define TG_ROW_H
 
 #include "base/status.h"
-#include "geometry/cosine.h"
+#include "geometry/fields.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,34 +22,42 @@ enum {
 /* Values of `status`. */
 enum { TG_STATUS_TODO = 0, TG_STATUS_DONE = 1, TG_STATUS_REASONS = 2, TG_STATUS_BAD = 3 };
 
-/** Sizes of a row. */
+/** What is measured, and the sizes that follow. */
 typedef struct {
   int n_scales;
-  int scales[16]; /* n2, ascending */
-  int k;          /* largest k of overlap, reciprocity and lists */
-  int n_tokens;   /* length of the token axis */
-  bool neighbors; /* keep the lists */
+  int scales[16];       /* n2, ascending */
+  int k;                /* largest k of overlap, reciprocity and lists */
+  int n_tokens;         /* length of the token axis */
+  uint64_t observables; /* those asked for: bits 1 << TG_OBSERVE_... (observable.h) */
 } tg_row_shape;
 
-/** One layer's numbers; arrays belong to the row. Undefined numbers are NaN, lists end with -1. */
+/** Whether rows of this shape have a field's numbers, and how many. */
+bool tg_row_has(const tg_row_shape *shape, int field);
+int64_t tg_row_count(const tg_row_shape *shape, int field);
+
+/** One layer's numbers; arrays belong to the row. */
 typedef struct {
-  double *gride_value, *gride_error, *gride_radius;    /* [n_scales] */
-  double *logits_value, *logits_error, *logits_radius; /* [n_scales], of the last layer */
-  double *overlap;                                     /* [k] with the layer before */
-  double *reciprocity;                                 /* [k] */
-  double *angles;                                      /* [n_tokens] degrees */
-  int32_t *neighbors;                                  /* [n_tokens][k], NULL unless kept */
-  tg_cosine cosine;
-  double angle_mean;
-  int32_t angle_defined, n_points;
-  int32_t status, reason;
+  void *numbers
+      [TG_N_FIELDS]; /* by field: [its axes beyond prompt, shuffle and layer] float64 or int32; NULL: not asked for */
+  int32_t *status, *reason; /* two of them */
+  double *f64;              /* memory of all float64 ones */
+  int32_t *i32;             /* and of all int32 ones */
 } tg_row;
 
-/** Allocates a row's arrays. errors TG_EINTERNAL. Caller frees with tg_row_free. */
+static inline double *tg_row_f64(const tg_row *row, int field) { return row->numbers[field]; }
+static inline int32_t *tg_row_i32(const tg_row *row, int field) { return row->numbers[field]; }
+
+/** Allocates a row's arrays and clears them. errors TG_EINTERNAL. Caller frees with tg_row_free. */
 tg_status tg_row_create(const tg_row_shape *shape, tg_row *row);
 void tg_row_free(tg_row *row);
 
-/** Sets every number to NaN, every list to -1, counts and status to 0. */
+/** Bytes of a row, for plans. */
+double tg_row_bytes(const tg_row_shape *shape);
+
+/** Sets every number to what stands where there is none: NaN, -1 in lists, 0 in counts, status and reason. */
 void tg_row_clear(const tg_row_shape *shape, tg_row *row);
+
+/** Status of a row that was measured, by its reason. */
+static inline void tg_row_done(tg_row *row) { *row->status = *row->reason ? TG_STATUS_REASONS : TG_STATUS_DONE; }
 
 #endif

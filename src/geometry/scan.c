@@ -99,3 +99,9 @@ void tg_scan_cloud(tg_scan *s, const tg_cloud *c) {
   memcpy(&largest, &bits, sizeof largest);
   s->largest = bits < 0x7f800000u ? (double)largest : INFINITY;
 }
+
+double tg_scan_cosines(const tg_scan *scan, const tg_cloud *c) {
+  double total = 0.0;
+  for (int t = 0; t < c->d; t++) total += scan->unit[t] * scan->unit[t];
+  return total;
+}

@@ -24,4 +24,7 @@ void tg_scan_destroy(tg_scan **scan); /* safe on NULL, leaves NULL */
 /** Fills everything; of a cloud that is not finite only `largest` is of use. */
 void tg_scan_cloud(tg_scan *scan, const tg_cloud *c);
 
+/** Sum of the cosines of all n^2 pairs, a zero vector's being 0: |sum_i x_i / |x_i||^2. */
+double tg_scan_cosines(const tg_scan *scan, const tg_cloud *c);
+
 #endif

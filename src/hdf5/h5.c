@@ -97,7 +97,16 @@ tg_status tg_h5_check_storage(const char *path, const char *name, hid_t dataset)
   return TG_OK;
 }
 
-bool tg_h5_has(hid_t place, const char *name) { return H5Lexists(place, name, H5P_DEFAULT) > 0; }
+bool tg_h5_has(hid_t place, const char *path) {
+  char part[256]; /* H5Lexists takes no path whose groups are not there */
+  for (const char *end = path + (*path == '/'); *end; end += *end == '/') {
+    end += strcspn(end, "/");
+    if (end - path >= (ptrdiff_t)sizeof part) return false;
+    snprintf(part, sizeof part, "%.*s", (int)(end - path), path);
+    if (H5Lexists(place, part, H5P_DEFAULT) <= 0) return false;
+  }
+  return true;
+}
 
 /* Reads one string through `read`, whose type is fixed or variable. */
 static char *read_string(hid_t object, hid_t type, hid_t space, herr_t (*read)(hid_t, hid_t, void *)) {

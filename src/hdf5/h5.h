@@ -21,8 +21,8 @@ tg_status tg_h5_open_input(const char *path, hid_t *file);
  *  Before anything is allocated by its shape. path, name: of messages. errors TG_EDATA */
 tg_status tg_h5_check_storage(const char *path, const char *name, hid_t dataset);
 
-/** Whether a link of this name is there. */
-bool tg_h5_has(hid_t place, const char *name);
+/** Whether all links of a path "a/b/c" or "/a/b/c" are there. */
+bool tg_h5_has(hid_t place, const char *path);
 
 /** A string attribute (fixed or variable length) as a new string, NULL when it is absent, no string, or
  *  of a fixed length beyond 64 MB. */

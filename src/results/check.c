@@ -46,7 +46,7 @@ static bool cloud_is_good(const tg_results_model *model, const prompt *b, int s,
   const void *numbers[TG_N_FIELDS];
   for (int f = 0; f < TG_N_FIELDS; f++) {
     int place;
-    const size_t bytes = tg_checksum_bytes(model, f, l, &place);
+    const size_t bytes = tg_results_part(model, f, l, &place);
     const size_t level = (size_t)tg_results_inner(model, f) * tg_type_bytes(tg_fields[f].type);
     numbers[f] = bytes > 0 ? b->fields[f] + (size_t)s * level + (size_t)place * bytes : NULL;
   }
@@ -63,20 +63,17 @@ tg_status tg_results_check_prompt(tg_results *results, int model, int64_t p, boo
   return st;
 }
 
-tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, int l, tg_row *row,
-                              tg_results_beside *beside) {
+tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, int l, tg_row *row) {
   const tg_results_model *m = &results->layout->models[model];
   for (int f = 0; f < TG_N_FIELDS; f++) {
     const tg_field *field = &tg_fields[f];
     hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s}, count[TG_MAX_AXES] = {1, 1};
     int place;
-    if (tg_checksum_bytes(m, f, l, &place) == 0) continue;
-    const bool by_layer = field->origin == TG_FROM_ROW || field->origin == TG_FROM_ROW_ARRAY;
+    if (tg_results_part(m, f, l, &place) == 0) continue;
     for (int a = 2; a < field->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(m, field->axes[a]);
-    if (by_layer) start[2] = (hsize_t)place, count[2] = 1;
-    void *numbers = (void *)(uintptr_t)tg_results_numbers(f, row, beside); /* the caller's, and not const */
+    if (tg_field_by_layer(f)) start[2] = (hsize_t)place, count[2] = 1;
     TG_CHECK(tg_results_move(results->models[model].fields[f], field->n_axes, start, count,
-                             tg_results_memory_type(field->type), numbers, NULL) >= 0,
+                             tg_results_memory_type(field->type), row->numbers[f], NULL) >= 0,
              TG_EIO, "%s: /models/%s/%s cannot be read (%s)", results->path, m->name, field->path, tg_h5_reason());
   }
   return TG_OK;

@@ -4,11 +4,6 @@
 
 #include "results/results.h"
 
-/** The numbers of a field that belong to layer l of a (prompt, level).
- *  place    out: where they stand on the field's third axis, 0 for a field that has none
- *  returns  bytes; 0 where layer l has none. The pair (l - 1, l) belongs to l, what stands beside the layers to the last */
-size_t tg_checksum_bytes(const tg_results_model *model, int field, int l, int *place);
-
 /** XXH64 (seed 0) of the cloud's bytes in the file, field after field in the order of tg_fields, each hashed with the hash
  *  of those before it as the seed; never 0, which says that there is none: 1 instead.
  *  numbers  [TG_N_FIELDS] where the cloud's numbers of each field start; not read where it has none */

@@ -20,58 +20,6 @@ typedef struct {
   hid_t scales[TG_N_AXES]; /* -1: the model has no such axis */
 } place;
 
-int64_t tg_results_axis_length(const tg_results_model *model, tg_axis axis) {
-  switch (axis) {
-  case TG_AXIS_PROMPT:
-    return model->n_prompts;
-  case TG_AXIS_SHUFFLE:
-    return model->n_levels;
-  case TG_AXIS_LAYER:
-    return model->n_layers;
-  case TG_AXIS_PAIR:
-    return model->n_layers - 1;
-  case TG_AXIS_SCALE:
-    return model->shape.n_scales;
-  case TG_AXIS_K:
-    return model->shape.k;
-  case TG_AXIS_ANGLE_LAYER:
-    return model->n_angle_layers;
-  case TG_AXIS_TOKEN:
-    return model->shape.n_tokens;
-  default:
-    return 0;
-  }
-}
-
-bool tg_results_has_field(const tg_results_model *model, int field) {
-  if (field == TG_FIELD_NEIGHBORS && !model->neighbors) return false;
-  if (field == TG_FIELD_TOKEN_IDS && !model->token_ids) return false;
-  for (int a = 0; a < tg_fields[field].n_axes; a++)
-    if (tg_results_axis_length(model, tg_fields[field].axes[a]) == 0) return false;
-  return true;
-}
-
-int64_t tg_results_inner(const tg_results_model *model, int field) {
-  int64_t count = 1;
-  for (int a = 2; a < tg_fields[field].n_axes; a++) count *= tg_results_axis_length(model, tg_fields[field].axes[a]);
-  return count;
-}
-
-double tg_results_bytes(const tg_results_layout *layout) {
-  double bytes = 0.0;
-  for (int m = 0; m < layout->n_models; m++) {
-    const tg_results_model *model = &layout->models[m];
-    bytes += 8.0 * (double)model->n_prompts * model->n_levels * model->n_layers; /* checksums */
-    for (int f = 0; f < TG_N_FIELDS; f++) {
-      if (!tg_results_has_field(model, f)) continue;
-      const double inner = (double)tg_results_inner(model, f) * model->n_levels;
-      bytes += inner * (double)model->n_prompts * (double)tg_type_bytes(tg_fields[f].type);
-      if (tg_fields[f].statistics) bytes += inner * 44.0;
-    }
-  }
-  return bytes;
-}
-
 /* ---- small writes; everything reports through one flag, looked at once at the end ---- */
 
 static void describe(hid_t dataset, const char *units, const char *long_name, const char *source) {
@@ -196,7 +144,8 @@ static tg_status create_fields(place *at) {
                         field->source));
     if (field->statistics) TG_TRY(create_statistics(at, field));
   }
-  for (int c = 0; c < TG_N_CORRELATIONS; c++) TG_TRY(create_correlations(at, &tg_correlation_fields[c]));
+  for (int c = 0; c < TG_N_CORRELATIONS; c++)
+    if (tg_results_has_correlation(at->model, c)) TG_TRY(create_correlations(at, &tg_correlation_fields[c]));
   return TG_OK;
 }
 

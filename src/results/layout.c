@@ -1,6 +1,7 @@
 #include "results/layout.h"
 
 #include "base/memory.h"
+#include "geometry/observable.h"
 #include "hdf5/h5.h"
 #include "results/load.h"
 #include <stdio.h>
@@ -40,6 +41,15 @@ static tg_status read_list(hid_t group, const char *model, tg_axis axis, int64_t
   return st;
 }
 
+/* What was measured: an observable with a dataset of its own, whichever. */
+static uint64_t observables_of(hid_t group) {
+  uint64_t observables = 0;
+  for (int f = 0; f < TG_N_FIELDS; f++)
+    if (tg_fields[f].observable != TG_OBSERVE_ALWAYS && tg_h5_has(group, tg_fields[f].path))
+      observables |= (uint64_t)1 << tg_fields[f].observable;
+  return observables;
+}
+
 static tg_status read_model(hid_t group, const char *name, tg_results_model *m) {
   int64_t *ids = NULL;
   int32_t *levels = NULL, *angle_layers = NULL, *scales = NULL;
@@ -64,7 +74,7 @@ static tg_status read_model(hid_t group, const char *name, tg_results_model *m) 
   TG_CHECK(m->name && m->n_prompts > 0 && m->n_levels > 0 && m->n_layers > 0 && n_pairs == m->n_layers - 1, TG_EDATA,
            "/models/%s has the axes prompt_id %lld, shuffle %d, layer %d, layer_pair %d", name, (long long)m->n_prompts,
            m->n_levels, m->n_layers, n_pairs);
-  m->neighbors = m->shape.neighbors = tg_h5_has(group, "neighbors");
+  m->shape.observables = observables_of(group);
   m->token_ids = tg_h5_has(group, "token_ids");
   return TG_OK;
 }

@@ -52,7 +52,7 @@ tg_status tg_results_has_checksums(const char *path, const tg_results_layout *la
   TG_TRY(tg_results_open_input(path, &file));
   for (int m = 0; m < layout->n_models && there; m++) {
     snprintf(name, sizeof name, "/checksums/%s", layout->models[m].name);
-    there = tg_h5_has(file, "/checksums") && tg_h5_has(file, name);
+    there = tg_h5_has(file, name);
   }
   H5Fclose(file);
   TG_CHECK(there, TG_EDATA, "%s: cannot resume, it has no %s: an earlier version wrote it; --force replaces it", path,
@@ -110,6 +110,7 @@ static tg_status open_model(tg_results *r, int m) {
   char name[256];
   TG_TRY(open_fields(r, model, d));
   for (int c = 0; c < TG_N_CORRELATIONS; c++) {
+    if (!tg_results_has_correlation(model, c)) continue;
     tg_axis axes[TG_MAX_AXES] = {TG_AXIS_SHUFFLE};
     for (int a = 0; a < tg_correlation_fields[c].n_axes; a++) axes[a + 1] = tg_correlation_fields[c].axes[a];
     for (int w = 0; w < TG_N_R; w++) {
@@ -218,99 +219,56 @@ tg_status tg_results_scratch(tg_results *r, size_t bytes) {
 
 hid_t tg_results_memory_type(tg_type type) { return type == TG_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32; }
 
-const void *tg_results_numbers(int field, const tg_row *row, const tg_results_beside *beside) {
-  const tg_field *f = &tg_fields[field];
-  const unsigned char *at = (const unsigned char *)row + f->offset;
-  if (f->origin == TG_FROM_ROW) return at;
-  if (f->origin == TG_FROM_PROMPT) {
-    if (!beside) return NULL;
-    return field == TG_FIELD_LOSS      ? (const void *)&beside->loss
-           : field == TG_FIELD_ENTROPY ? (const void *)&beside->entropy
-                                       : beside->token_ids;
-  }
-  const void *array; /* a pointer member */
-  memcpy(&array, at, sizeof array);
-  return array;
-}
-
-/* Writes n_rows consecutive indices of a field's third axis, first.. */
-static tg_status write_field(tg_results *r, int m, int field, int64_t p, int s, int first, int n_rows,
+/* Writes what n_rows consecutive rows have of a field, from `place` of its third axis on. */
+static tg_status write_field(tg_results *r, int m, int field, int64_t p, int s, int place, int n_rows,
                              const tg_row *rows) {
   const tg_results_model *model = &r->layout->models[m];
   const tg_field *f = &tg_fields[field];
-  hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s, (hsize_t)first}, count[TG_MAX_AXES] = {1, 1, (hsize_t)n_rows};
-  size_t bytes = tg_type_bytes(f->type);
-  for (int a = 3; a < f->n_axes; a++) {
-    count[a] = (hsize_t)tg_results_axis_length(model, f->axes[a]);
-    bytes *= count[a];
-  }
+  const bool by_layer = tg_field_by_layer(field);
+  const size_t bytes = (size_t)tg_row_count(&model->shape, field) * tg_type_bytes(f->type);
+  hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s}, count[TG_MAX_AXES] = {1, 1};
+  for (int a = 2; a < f->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(model, f->axes[a]);
+  if (by_layer) start[2] = (hsize_t)place, count[2] = (hsize_t)n_rows;
   TG_TRY(tg_results_scratch(r, bytes * (size_t)n_rows));
-  for (int a = 0; a < n_rows; a++)
-    memcpy(r->scratch + (size_t)a * bytes, tg_results_numbers(field, &rows[a], NULL), bytes);
+  for (int a = 0; a < n_rows; a++) memcpy(r->scratch + (size_t)a * bytes, rows[a].numbers[field], bytes);
   TG_CHECK(tg_results_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
                            r->scratch) >= 0,
            TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
   return TG_OK;
 }
 
-static tg_status write_angle_layers(tg_results *r, int m, int64_t p, int s, int first, int n_rows, const tg_row *rows) {
+/* Layers first.. of a field, those that stand one after another in the file at once. */
+static tg_status write_layers(tg_results *r, int m, int field, int64_t p, int s, int first, int n_rows,
+                              const tg_row *rows) {
   const tg_results_model *model = &r->layout->models[m];
-  for (int a = 0; a < model->n_angle_layers; a++) {
-    const int row = model->angle_layers[a] - first;
-    if (row >= 0 && row < n_rows) TG_TRY(write_field(r, m, TG_FIELD_ANGLE_TOKENS, p, s, a, 1, rows + row));
+  for (int a = 0, end; a < n_rows; a = end) {
+    int place, next;
+    end = a + 1;
+    if (tg_results_part(model, field, first + a, &place) == 0) continue;
+    while (end < n_rows && tg_results_part(model, field, first + end, &next) > 0 && next == place + end - a) end++;
+    TG_TRY(write_field(r, m, field, p, s, place, end - a, rows + a));
   }
   return TG_OK;
 }
 
-static tg_status write_beside(tg_results *r, int m, int64_t p, int s, const tg_row *last,
-                              const tg_results_beside *beside) {
-  const tg_results_model *model = &r->layout->models[m];
-  for (int field = 0; field < TG_N_FIELDS; field++) {
-    const tg_field *f = &tg_fields[field];
-    if (r->models[m].fields[field] < 0 || (f->origin != TG_FROM_LAST_LAYER && f->origin != TG_FROM_PROMPT)) continue;
-    hsize_t start[TG_MAX_AXES] = {(hsize_t)p, (hsize_t)s}, count[TG_MAX_AXES] = {1, 1};
-    for (int a = 2; a < f->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(model, f->axes[a]);
-    TG_CHECK(tg_results_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
-                             tg_results_numbers(field, last, beside)) >= 0,
-             TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
-  }
-  return TG_OK;
-}
-
-static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int first, int n_rows, const tg_row *rows,
-                                 const tg_results_beside *beside) {
+static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int first, int n_rows, const tg_row *rows) {
   const tg_results_model *model = &r->layout->models[m];
   const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, (hsize_t)first}, count[3] = {1, 1, (hsize_t)n_rows};
   TG_TRY(tg_results_scratch(r, (size_t)n_rows * sizeof(uint64_t)));
   uint64_t *checksums = (uint64_t *)(void *)r->scratch;
-  for (int a = 0; a < n_rows; a++) {
-    const void *numbers[TG_N_FIELDS];
-    for (int f = 0; f < TG_N_FIELDS; f++) numbers[f] = tg_results_numbers(f, &rows[a], beside);
-    checksums[a] = tg_checksum_of(model, first + a, numbers);
-  }
+  for (int a = 0; a < n_rows; a++)
+    checksums[a] = tg_checksum_of(model, first + a, (const void *const *)rows[a].numbers);
   TG_CHECK(tg_results_move(r->models[m].checksums, 3, start, count, H5T_NATIVE_UINT64, NULL, checksums) >= 0, TG_EIO,
            "%s: /checksums/%s cannot be written (%s)", r->path, model->name, tg_h5_reason());
   return TG_OK;
 }
 
 tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
-                                const tg_row *rows, const tg_results_beside *beside) {
+                                const tg_row *rows) {
   TG_TRY(tg_file_still_there(results->path));
-  TG_CHECK((first + n_rows == results->layout->models[model].n_layers) == (beside != NULL), TG_EINTERNAL,
-           "layers %d..%d with%s what comes with the last", first, first + n_rows - 1, beside ? "" : "out");
-  if (beside) TG_TRY(write_beside(results, model, p, s, &rows[n_rows - 1], beside));
   for (int f = 0; f < TG_N_FIELDS; f++) { /* status is the last of the table */
-    const tg_field *field = &tg_fields[f];
-    if (results->models[model].fields[f] < 0 || field->origin == TG_FROM_LAST_LAYER || field->origin == TG_FROM_PROMPT)
-      continue;
-    if (f == TG_FIELD_STATUS) TG_TRY(write_checksums(results, model, p, s, first, n_rows, rows, beside));
-    if (f == TG_FIELD_ANGLE_TOKENS) {
-      TG_TRY(write_angle_layers(results, model, p, s, first, n_rows, rows));
-    } else if (field->axes[2] == TG_AXIS_PAIR) { /* the pair (l - 1, l) comes with layer l */
-      const int skip = first == 0;
-      if (n_rows > skip) TG_TRY(write_field(results, model, f, p, s, first + skip - 1, n_rows - skip, rows + skip));
-    } else
-      TG_TRY(write_field(results, model, f, p, s, first, n_rows, rows));
+    if (f == TG_FIELD_STATUS) TG_TRY(write_checksums(results, model, p, s, first, n_rows, rows));
+    TG_TRY(write_layers(results, model, f, p, s, first, n_rows, rows));
   }
   return TG_OK;
 }

@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "geometry/row.h"
-#include "results/fields.h"
+#include "results/reductions.h"
 #include <hdf5.h>
 #include <mpi.h>
 #include <stdint.h>
@@ -25,7 +25,7 @@ typedef struct {
   tg_row_shape shape;
   const int *angle_layers; /* those the model has */
   int n_angle_layers;
-  bool neighbors, token_ids;
+  bool token_ids;
 } tg_results_model;
 
 /** A text of /provenance. */
@@ -43,8 +43,14 @@ typedef struct {
 /** Length of a model's axis. */
 int64_t tg_results_axis_length(const tg_results_model *model, tg_axis axis);
 
-/** Whether a model has this field. */
+/** Whether a model has this field, of tg_fields; this group, of tg_correlation_fields. */
 bool tg_results_has_field(const tg_results_model *model, int field);
+bool tg_results_has_correlation(const tg_results_model *model, int group);
+
+/** The numbers of a field that belong to layer l of a (prompt, level).
+ *  place    out: where they stand on the field's third axis, 0 for a field that does not go by layers
+ *  returns  bytes; 0 where layer l has none. The pair (l - 1, l) belongs to l, what a (prompt, level) has once to the last */
+size_t tg_results_part(const tg_results_model *model, int field, int l, int *place);
 
 /** Bytes of the file's numbers, for plans. */
 double tg_results_bytes(const tg_results_layout *layout);
@@ -82,26 +88,17 @@ tg_status tg_results_flush(tg_results *results);
 
 /* The calls below are local (independent input and output). A failed one cannot be repaired: the caller aborts the run. */
 
-/** What a (prompt, level) has beside its layers. */
-typedef struct {
-  double loss, entropy;
-  const int32_t *token_ids; /* [n_tokens] */
-} tg_results_beside;
-
-/** Writes layers first..first+n_rows-1 of (model, p, s): values, then their checksums, then their status.
- *  beside  what comes with the last layer; NULL where that is not among the rows */
+/** Writes layers first..first+n_rows-1 of (model, p, s): values, then their checksums, then their status. */
 tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
-                                const tg_row *rows, const tg_results_beside *beside);
+                                const tg_row *rows);
 
 /** Recomputes the checksums of all clouds of a prompt from the numbers in the file.
  *  good    [n_levels][n_layers] out: false where the status is not 0 and the checksum is not that of the numbers
  *  errors  TG_EIO, TG_EINTERNAL */
 tg_status tg_results_check_prompt(tg_results *results, int model, int64_t p, bool *good);
 
-/** Reads all numbers of one cloud back. row: of the model's shape; only what the file has is set. beside: as for writing, its
- *  token_ids are written to; NULL unless l is the last layer. errors TG_EIO */
-tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, int l, tg_row *row,
-                              tg_results_beside *beside);
+/** Reads all numbers of one cloud back. row: of the model's shape; only what layer l has is set. errors TG_EIO */
+tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, int l, tg_row *row);
 
 /** Sets the status of one cloud to 0: it is to be computed again. */
 tg_status tg_results_forget_cloud(tg_results *results, int model, int64_t p, int s, int l);

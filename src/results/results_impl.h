@@ -7,7 +7,7 @@
 typedef struct {
   hid_t fields[TG_N_FIELDS]; /* -1: the model has no such field */
   hid_t moments[TG_N_FIELDS][TG_N_MOMENTS];
-  hid_t correlations[TG_N_CORRELATIONS][TG_N_R];
+  hid_t correlations[TG_N_CORRELATIONS][TG_N_R]; /* -1 too */
   hid_t checksums;
 } tg_model_datasets;
 
@@ -31,8 +31,5 @@ tg_status tg_results_scratch(tg_results *r, size_t bytes);
 
 /** The type of a field's numbers in memory. */
 hid_t tg_results_memory_type(tg_type type);
-
-/** Where a field's numbers of one layer are in memory; NULL where they stand beside the layers and `beside` is NULL. */
-const void *tg_results_numbers(int field, const tg_row *row, const tg_results_beside *beside);
 
 #endif

@@ -28,17 +28,17 @@ static void moments_of_level(const double *values, int n_prompts, int64_t inner,
   }
 }
 
-/* Rows of bad input have no number of distinct tokens: their 0 says "none". */
-static void drop_zeros(double *values, int64_t count) {
-  for (int64_t a = 0; a < count; a++)
-    if (values[a] == 0.0) values[a] = NAN;
+/* Rows of bad input have no counts: what stands there says "none". */
+static void drop_missing(int field, double *values, int64_t count) {
+  for (int64_t a = 0; tg_fields[field].type == TG_I32 && a < count; a++)
+    if (values[a] == tg_fields[field].missing) values[a] = NAN;
 }
 
 static tg_status statistics_task(const reduction *r, int field, int s) {
   const int64_t inner = tg_results_inner(r->m, field);
   double *values = NULL, *scratch = NULL, *out = NULL;
   tg_status st = read_level(r, field, s, &values);
-  if (st == TG_OK && field == TG_FIELD_N_POINTS) drop_zeros(values, r->m->n_prompts * inner);
+  if (st == TG_OK) drop_missing(field, values, r->m->n_prompts * inner);
   if (st == TG_OK) st = TG_ALLOC(r->m->n_prompts, &scratch);
   if (st == TG_OK) st = TG_ALLOC(TG_N_MOMENTS * inner, &out);
   if (st == TG_OK) moments_of_level(values, (int)r->m->n_prompts, inner, scratch, out);
@@ -114,7 +114,7 @@ tg_status tg_statistics_compute(const tg_statistics_job *job, int rank, int rank
   tg_status st = prepare(&r);
   for (int s = 0; s < r.m->n_levels; s++) { /* the longer tasks first */
     for (int c = 0; c < TG_N_CORRELATIONS; c++)
-      if (task++ % ranks == rank && st == TG_OK) st = correlation_task(&r, c, s);
+      if (tg_results_has_correlation(r.m, c) && task++ % ranks == rank && st == TG_OK) st = correlation_task(&r, c, s);
     for (int f = 0; f < TG_N_FIELDS; f++)
       if (tg_fields[f].statistics && tg_results_has_field(r.m, f) && task++ % ranks == rank && st == TG_OK)
         st = statistics_task(&r, f, s);

@@ -49,7 +49,7 @@ static tg_status time_one_cloud(const tg_study *study, int which, double *second
   if (st == TG_OK) fill_random(x, &cloud);
   for (int repeat = 0; st == TG_OK && repeat < 2; repeat++) {
     const double start = tg_seconds();
-    st = tg_measure_layer(measurer, &cloud, 0, &row);
+    st = tg_measure_layer(measurer, &cloud, NULL, &row);
     *seconds = tg_seconds() - start;
   }
   tg_measurer_destroy(&measurer);
@@ -68,8 +68,7 @@ static double rank_bytes(const tg_study *study, int model, int layers_of_a_shard
   const double n = info->n_tokens, ld = tg_cloud_stride(info->width), d = info->width;
   double bytes = (view > 0.0 ? 1.0 : 2.0) * (double)info->cloud_bytes + (double)info->cache_bytes + view +
                  tg_measurer_bytes(&m->shape, info->width, study->kernel, info->bfloat16 && !metric);
-  bytes += layers_of_a_shard * 8.0 *
-           (6.0 * m->shape.n_scales + 2.0 * m->shape.k + n * (m->neighbors ? 1.0 + m->shape.k / 2.0 : 1.0));
+  bytes += layers_of_a_shard * tg_row_bytes(&m->shape);
   if (metric) bytes += 24.0 * d * d + 16.0 * n * ld; /* rank 0 factors it */
   return bytes;
 }
@@ -153,7 +152,7 @@ static void print_stages(const tg_worker_report *sum, int ranks, double wall_sec
   const double clouds = fmax(sum->clouds, 1.0);
   fprintf(stderr, "stages, ms a cloud:  %s %.3f  converting %.3f", sum->forward > 0.0 ? "forward pass" : "reading",
           1e3 * sum->reading / clouds, 1e3 * sum->converting / clouds);
-  for (int a = 0; a < TG_N_STAGES; a++) fprintf(stderr, "  %s %.3f", tg_stage_names[a], 1e3 * sum->stages[a] / clouds);
+  for (int a = 0; a < TG_N_STAGES; a++) fprintf(stderr, "  %s %.3f", tg_stage_name(a), 1e3 * sum->stages[a] / clouds);
   fprintf(stderr, "  writing %.3f\n", 1e3 * sum->writing / clouds);
   double geometry = 0.0;
   for (int a = 0; a < TG_N_STAGES; a++) geometry += sum->stages[a];
@@ -215,11 +214,12 @@ static void print_cell(const tg_array *a, int level, int64_t row, int last) {
     printf(" %10s", "-");
 }
 
-static void print_level(const tg_array *columns, const column *what, const tg_array *levels, int level) {
+static void print_level(const tg_array *columns, const column *what, const tg_array *levels, int64_t layers,
+                        int level) {
   printf("S = %.0f\n%6s", levels->values[level], "layer");
   for (int c = 0; c < N_COLUMNS; c++) printf(" %10s", what[c].title);
   printf("\n");
-  for (int64_t l = 0; l < columns[0].shape[1]; l++) {
+  for (int64_t l = 0; l < layers; l++) {
     printf("%6" PRId64, l);
     for (int c = 0; c < N_COLUMNS; c++)
       if (columns[c].values)
@@ -232,11 +232,12 @@ static void print_level(const tg_array *columns, const column *what, const tg_ar
 
 static tg_status print_model(hid_t group, const char *name, void *context) {
   (void)context;
-  tg_array scales = {0}, k = {0}, levels = {0}, columns[N_COLUMNS] = {0};
+  tg_array scales = {0}, k = {0}, levels = {0}, layers = {0}, columns[N_COLUMNS] = {0};
   char id[32], overlap[32];
   tg_status st = tg_array_load(group, "scale", &scales);
   if (st == TG_OK) st = tg_array_load(group, "k", &k);
   if (st == TG_OK) st = tg_array_load(group, "shuffle", &levels);
+  if (st == TG_OK) st = tg_array_load(group, "layer", &layers);
   const int second = k.count > 1 ? 1 : 0;
   snprintf(id, sizeof id, "ID(n2=%.0f)", scales.values ? scales.values[0] : 0.0);
   snprintf(overlap, sizeof overlap, "chi(k=%d)", second + 1);
@@ -246,16 +247,17 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
                                   {"angle", "statistics/neighbor_angle/mean/mean", NONE},
                                   {"r(lnID,L)", "correlations/id_loss/pearson", 0}};
   for (int c = 0; st == TG_OK && c < N_COLUMNS; c++)
-    if (c != 1 || H5Lexists(group, "layer_pair", H5P_DEFAULT) > 0) st = tg_array_load(group, what[c].path, &columns[c]);
+    if (tg_h5_has(group, what[c].path)) st = tg_array_load(group, what[c].path, &columns[c]);
   if (st == TG_OK) {
     printf("\n%s: means over prompts; chi of layer l and l + 1; r over prompts of ln ID and loss\n", name);
-    print_level(columns, what, &levels, 0);
-    if (levels.count > 1) print_level(columns, what, &levels, (int)levels.count - 1);
+    print_level(columns, what, &levels, layers.count, 0);
+    if (levels.count > 1) print_level(columns, what, &levels, layers.count, (int)levels.count - 1);
   }
   for (int c = 0; c < N_COLUMNS; c++) tg_array_free(&columns[c]);
   tg_array_free(&scales);
   tg_array_free(&k);
   tg_array_free(&levels);
+  tg_array_free(&layers);
   return st;
 }
 

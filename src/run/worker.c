@@ -20,7 +20,6 @@ typedef struct {
   tg_measurer **measurers; /* [n_models] */
   tg_row *rows;            /* [most layers of a shard] of row_model's shape */
   int n_rows, row_model;
-  int32_t *token_ids;
   int64_t under_way;  /* the shard whose first layer is being read, -1: none */
   int64_t unreported; /* clouds done since the last request for a shard */
   double started;
@@ -56,7 +55,11 @@ static const tg_source_info *info_of(const worker *w, const tg_shard *shard) {
   return tg_source_describe(w->job->study->sources[shard->model]);
 }
 
-static int first_read(const tg_shard *shard) { return shard->first > 0 ? shard->first - 1 : 0; }
+/* The layer before a shard's first one belongs to another; some observables want something of it. */
+static int first_read(const worker *w, const tg_shard *shard) {
+  const bool edge = shard->first > 0 && tg_needs_of(&w->job->study->models[shard->model].shape) & TG_NEED_BEFORE;
+  return edge ? shard->first - 1 : shard->first;
+}
 
 /* ---- resources, made when first needed ---- */
 
@@ -92,21 +95,20 @@ static tg_status prepare_rows(worker *w, int m, int n_rows) {
 static void count_row(worker *w, const tg_row *row) {
   w->unreported++;
   w->report.clouds++;
-  w->report.bad_clouds += row->status == TG_STATUS_BAD;
-  w->report.reason_clouds += row->status == TG_STATUS_REASONS;
+  w->report.bad_clouds += *row->status == TG_STATUS_BAD;
+  w->report.reason_clouds += *row->status == TG_STATUS_REASONS;
 }
 
 static tg_status measure_layer(worker *w, const tg_shard *shard, int l, const tg_cloud *cloud) {
   const tg_source_info *info = info_of(w, shard);
   tg_measurer *measurer = w->measurers[shard->model];
-  if (l < shard->first) return tg_measure_layer(measurer, cloud, 1, NULL);
+  if (l < shard->first) return tg_measure_edge(measurer, cloud);
   tg_row *row = &w->rows[l - shard->first];
-  TG_TRY(tg_measure_layer(measurer, cloud, 0, row));
-  const tg_metric *metric = w->job->metrics[shard->model];
-  if (metric && l == info->n_layers - 1) TG_TRY(tg_measure_logits(measurer, cloud, metric, row));
-  if (!info->has_loss && row->status != TG_STATUS_BAD) {
-    row->reason |= TG_REASON_NO_LOSS;
-    row->status = TG_STATUS_REASONS;
+  const tg_metric *metric = l == info->n_layers - 1 ? w->job->metrics[shard->model] : NULL;
+  TG_TRY(tg_measure_layer(measurer, cloud, metric, row));
+  if (!info->has_loss && *row->status != TG_STATUS_BAD) {
+    *row->reason |= TG_REASON_NO_LOSS;
+    tg_row_done(row);
   }
   count_row(w, row);
   return TG_OK;
@@ -120,7 +122,7 @@ static tg_status start_next_shard(worker *w, int64_t *next) {
   const tg_shard *shard = &w->job->plan->shards[*next];
   TG_TRY(prepare_model(w, shard->model));
   if (!info_of(w, shard)->overlap) return TG_OK;
-  start_reading(w, shard, first_read(shard));
+  start_reading(w, shard, first_read(w, shard));
   w->under_way = *next;
   return TG_OK;
 }
@@ -130,7 +132,7 @@ static tg_status measure_shard(worker *w, const tg_shard *shard, int64_t *next) 
   const bool overlap = info_of(w, shard)->overlap;
   tg_reader *reader = w->readers[shard->model];
   tg_measure_restart(w->measurers[shard->model]);
-  for (int l = first_read(shard); l < shard->end; l++) {
+  for (int l = first_read(w, shard); l < shard->end; l++) {
     tg_cloud cloud;
     TG_TRY(tg_reader_wait(reader, (tg_tick){tick, w}, &cloud));
     if (overlap && l + 1 < shard->end) start_reading(w, shard, l + 1);
@@ -154,7 +156,7 @@ static void read_measured(worker *w, const tg_shard *shard) {
 
 /* All layers of a shard from their clouds. */
 static tg_status read_and_measure(worker *w, const tg_shard *shard, int64_t ticket, int64_t *next) {
-  if (w->under_way != ticket) start_reading(w, shard, first_read(shard));
+  if (w->under_way != ticket) start_reading(w, shard, first_read(w, shard));
   return measure_shard(w, shard, next);
 }
 
@@ -162,12 +164,10 @@ static tg_status write_shard(worker *w, const tg_shard *shard) {
   tg_source *source = w->job->study->sources[shard->model];
   const int n_rows = shard->end - shard->first;
   double last = tg_seconds();
-  tg_source_scalars scalars = {.token_ids = w->token_ids};
-  const bool last_layer = shard->end == info_of(w, shard)->n_layers;
-  if (last_layer) TG_TRY(tg_source_read_scalars(source, shard->prompt, shard->level, &scalars));
-  const tg_results_beside beside = {scalars.loss, scalars.entropy, scalars.token_ids};
-  TG_TRY(tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first, n_rows,
-                               w->rows, last_layer ? &beside : NULL));
+  if (shard->end == info_of(w, shard)->n_layers)
+    TG_TRY(tg_source_fill_row(source, shard->prompt, shard->level, &w->rows[n_rows - 1]));
+  TG_TRY(
+      tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first, n_rows, w->rows));
   tg_lap(&last, &w->report.writing);
   return TG_OK;
 }
@@ -205,12 +205,8 @@ static tg_status work(worker *w) {
 
 static tg_status create(worker *w) {
   const tg_study *study = w->job->study;
-  int most_tokens = 1;
-  for (int m = 0; m < study->n_models; m++)
-    if (study->models[m].shape.n_tokens > most_tokens) most_tokens = study->models[m].shape.n_tokens;
   TG_TRY(TG_ALLOC(study->n_models, &w->readers));
-  TG_TRY(TG_ALLOC(study->n_models, &w->measurers));
-  return TG_ALLOC(most_tokens, &w->token_ids);
+  return TG_ALLOC(study->n_models, &w->measurers);
 }
 
 static void collect(worker *w) {
@@ -242,7 +238,6 @@ static void destroy(worker *w) {
   free_rows(w);
   free(w->readers);
   free(w->measurers);
-  free(w->token_ids);
 }
 
 tg_status tg_worker_run(const tg_worker_job *job, tg_worker_report *report, int *stopped) {

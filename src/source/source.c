@@ -226,6 +226,14 @@ tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_
                                     parts->info.n_tokens_of[p], out);
 }
 
+tg_status tg_source_fill_row(tg_source *source, int64_t p, int s, tg_row *row) {
+  tg_source_scalars scalars = {.token_ids = tg_row_i32(row, TG_FIELD_TOKEN_IDS)};
+  TG_TRY(tg_source_read_scalars(source, p, s, &scalars));
+  *tg_row_f64(row, TG_FIELD_LOSS) = scalars.loss;
+  *tg_row_f64(row, TG_FIELD_ENTROPY) = scalars.entropy;
+  return TG_OK;
+}
+
 tg_source_times tg_source_report(const tg_source *source) {
   const tg_source_parts *parts = &source->parts;
   return parts->calls->report ? parts->calls->report(parts->state) : (tg_source_times){0.0, 0.0};

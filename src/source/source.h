@@ -75,6 +75,9 @@ typedef struct {
 /** Where a model is run, after its last layer was read and before another prompt's is. out: arrays by the caller. */
 tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_scalars *out);
 
+/** The same into a row of the last layer of a model of this source: loss, entropy, token ids. */
+tg_status tg_source_fill_row(tg_source *source, int64_t p, int s, tg_row *row);
+
 /** Seconds that reading spent in forward passes and on loss and entropy; zeros where no model is run. */
 typedef struct {
   double forward, next_token;

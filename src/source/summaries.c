@@ -208,7 +208,8 @@ static int scale_place(int n2, int64_t n_scales) {
  * array that is absent, or has nothing of the embedding by its layout, misses nothing. */
 
 static int read_gride(const tg_npy *a, int64_t row, int l, const tg_row_shape *shape, tg_row *out) {
-  double *const numbers[] = {out->gride_value, out->gride_error, out->gride_radius};
+  double *const numbers[] = {tg_row_f64(out, TG_FIELD_GRIDE_VALUE), tg_row_f64(out, TG_FIELD_GRIDE_ERROR),
+                             tg_row_f64(out, TG_FIELD_GRIDE_RADIUS)};
   int missing = 0;
   for (int scale = 0; l >= 1 && scale < shape->n_scales; scale++) {
     const int place = scale_place(shape->scales[scale], a->shape[3]);
@@ -230,14 +231,20 @@ static int read_k(const tg_npy *a, int64_t row, int64_t l, int64_t end, int n, d
   return missing;
 }
 
-static int read_cosine(const tg_npy *a, int64_t row, int l, tg_cosine *out) {
-  out->mean = number_at(a, (int64_t[]){row, 0, l});
-  out->std = number_at(a, (int64_t[]){row, 1, l});
-  return isnan(out->mean) + isnan(out->std);
+static int read_cosine(const tg_npy *a, int64_t row, int l, tg_row *out) {
+  double *mean = tg_row_f64(out, TG_FIELD_COSINE_MEAN), *std = tg_row_f64(out, TG_FIELD_COSINE_STD);
+  *mean = number_at(a, (int64_t[]){row, 0, l});
+  *std = number_at(a, (int64_t[]){row, 1, l});
+  return isnan(*mean) + isnan(*std);
 }
 
 static double loss_of(const state *s, int64_t row) {
   return s->paths[TG_SUMMARY_LOSS] ? number_at(&s->arrays[TG_SUMMARY_LOSS], &row) : NAN;
+}
+
+/* Whether there are numbers of a field, and somebody asks for them. */
+static bool has(const state *s, int array, const tg_row_shape *shape, int field) {
+  return s->paths[array] && tg_row_has(shape, field);
 }
 
 static void read_row(void *opaque, int64_t p, int level, int l, const tg_row_shape *shape, tg_row *out) {
@@ -245,14 +252,17 @@ static void read_row(void *opaque, int64_t p, int level, int l, const tg_row_sha
   const int64_t row = p * s->n_levels + level;
   const tg_npy *overlap = &s->arrays[TG_SUMMARY_OVERLAP], *reciprocity = &s->arrays[TG_SUMMARY_RECIPROCITY];
   int missing = 0;
-  if (s->paths[TG_SUMMARY_GRIDE]) missing += read_gride(&s->arrays[TG_SUMMARY_GRIDE], row, l, shape, out);
-  if (s->paths[TG_SUMMARY_OVERLAP]) /* the pair (l - 1, l); that of (1, 2) is the first */
-    missing += read_k(overlap, row, l - 2, overlap->shape[2], shape->k, out->overlap);
-  if (s->paths[TG_SUMMARY_COSINE]) missing += read_cosine(&s->arrays[TG_SUMMARY_COSINE], row, l, &out->cosine);
-  if (s->paths[TG_SUMMARY_RECIPROCITY])
-    missing += read_k(reciprocity, row, l - 1, reciprocity->shape[2] - 1, shape->k, out->reciprocity);
-  out->reason = (missing > 0 ? TG_REASON_UNPUBLISHED : 0) | (isnan(loss_of(s, row)) ? TG_REASON_NO_LOSS : 0);
-  out->status = out->reason ? TG_STATUS_REASONS : TG_STATUS_DONE;
+  if (has(s, TG_SUMMARY_GRIDE, shape, TG_FIELD_GRIDE_VALUE))
+    missing += read_gride(&s->arrays[TG_SUMMARY_GRIDE], row, l, shape, out);
+  if (has(s, TG_SUMMARY_OVERLAP, shape, TG_FIELD_OVERLAP)) /* the pair (l - 1, l); that of (1, 2) is the first */
+    missing += read_k(overlap, row, l - 2, overlap->shape[2], shape->k, tg_row_f64(out, TG_FIELD_OVERLAP));
+  if (has(s, TG_SUMMARY_COSINE, shape, TG_FIELD_COSINE_MEAN))
+    missing += read_cosine(&s->arrays[TG_SUMMARY_COSINE], row, l, out);
+  if (has(s, TG_SUMMARY_RECIPROCITY, shape, TG_FIELD_RECIPROCITY))
+    missing +=
+        read_k(reciprocity, row, l - 1, reciprocity->shape[2] - 1, shape->k, tg_row_f64(out, TG_FIELD_RECIPROCITY));
+  *out->reason = (missing > 0 ? TG_REASON_UNPUBLISHED : 0) | (isnan(loss_of(s, row)) ? TG_REASON_NO_LOSS : 0);
+  tg_row_done(out);
 }
 
 static tg_status read_scalars(void *opaque, int64_t p, int level, int n, tg_source_scalars *out) {

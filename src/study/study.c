@@ -1,6 +1,7 @@
 #include "study/study.h"
 
 #include "base/memory.h"
+#include "geometry/observable.h"
 #include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -15,6 +16,11 @@ static int layers_it_has(const tg_config *config, int n_layers) {
   return count;
 }
 
+uint64_t tg_study_observables(const tg_config *config) {
+  const uint64_t lists = (uint64_t)1 << TG_OBSERVE_NEIGHBORS;
+  return config->neighbors ? TG_OBSERVE_ALL : TG_OBSERVE_ALL & ~lists;
+}
+
 static tg_results_model describe_model(const tg_config *config, const tg_source_info *info) {
   tg_results_model model = {.name = info->model,
                             .n_prompts = info->n_prompts,
@@ -25,10 +31,9 @@ static tg_results_model describe_model(const tg_config *config, const tg_source_
                             .shape = {.n_scales = config->n_scales,
                                       .k = config->overlap_k,
                                       .n_tokens = info->n_tokens,
-                                      .neighbors = config->neighbors},
+                                      .observables = tg_study_observables(config)},
                             .angle_layers = config->angle_layers,
                             .n_angle_layers = info->measured ? 0 : layers_it_has(config, info->n_layers),
-                            .neighbors = config->neighbors,
                             .token_ids = info->has_token_ids};
   memcpy(model.shape.scales, config->scales, sizeof config->scales);
   return model;

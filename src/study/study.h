@@ -24,6 +24,9 @@ typedef struct {
 tg_status tg_study_open(const tg_config *config, tg_study *out);
 void tg_study_close(tg_study *study); /* safe after a failed open */
 
+/** Bits of the observables that a config asks for. */
+uint64_t tg_study_observables(const tg_config *config);
+
 /** errors TG_EDATA when a file that is read during a run has another size or time than when the study was opened */
 tg_status tg_study_check_inputs(const tg_study *study);
 

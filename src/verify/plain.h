@@ -1,12 +1,12 @@
-/* The definitions in plain loops: every pair, a full sort, bisection, in float64 or more. They share the plain structs of a
- * cloud and of a row with src/geometry, and no code: what the fast path gives is held against them, by the tests and by
- * `tokengeom verify`. Local: no communication, no files. Symbols as in geometry/cloud.h. errors: TG_EINTERNAL without memory */
+/* What the definitions are made of, in plain loops: every pair, a full sort, bisection, in float64 or more. They share the
+ * plain structs of a cloud and of a row with src/geometry, and no code: what the fast path gives is held against them, by the
+ * tests and by `tokengeom verify`. Local: no communication, no files. Symbols as in geometry/cloud.h. errors: TG_EINTERNAL without memory */
 #ifndef TG_PLAIN_H
 #define TG_PLAIN_H
 
 #include "base/status.h"
 #include "geometry/cloud.h"
-#include "geometry/row.h"
+#include "geometry/cosine.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,19 +45,5 @@ typedef struct {
 } tg_plain_grides;
 /** GRIDE's condition by bisection of [0.001, 1000] in long double, from squared distances; NaN without a root. */
 tg_status tg_plain_gride(const double *inner2, const double *outer2, int n, int n2, tg_plain_grides *out);
-
-/** Length of the lists of a cloud of n tokens: the shape's k, at least 2, at most n - 1. */
-int tg_plain_stride(const tg_row_shape *shape, int n);
-
-/** The lists alone, [n][stride]. finite: out, false: there are none */
-tg_status tg_plain_lists(const tg_cloud *c, const tg_row_shape *shape, int32_t *index, bool *finite);
-
-/** All of a cloud's numbers but the logits', its status and its reason.
- *  before  the lists of the layer before, NULL where there is none or it is not finite
- *  row     of that shape */
-tg_status tg_plain_measure(const tg_cloud *c, const tg_row_shape *shape, const int32_t *before, tg_row *row);
-
-/** The numbers of the logit vectors, from W^T W [d][d]. row: of tg_plain_measure */
-tg_status tg_plain_measure_logits(const tg_cloud *c, const tg_row_shape *shape, const double *matrix, tg_row *row);
 
 #endif

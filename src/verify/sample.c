@@ -1,34 +1,12 @@
 #include "verify/sample.h"
 
 #include "base/memory.h"
-#include "verify/plain.h"
-#include "results/checksum.h"
-#include "results/results_impl.h"
+#include "verify/definitions.h"
 #include <cblas.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Largest difference of a number from the plain one, absolute + relative times its size; none where nothing stands.
- * Distances of both paths are sums of D squares, within (D + 2) 2^-53 relative: 5e-13 at D = 4096. The ID is M over a sum of
- * M ln mu, about 1 / ID each, of ratios of them: within 5e-13 ID, so 1e-9 holds for every ID up to 1000; so too its error and
- * the radius. Cosine means are |sum of n unit vectors|^2 / n^2 in float64, within 2 (n + D) 2^-53: 1e-12 at n = 1024,
- * D = 4096. The deviation is the float32 Gram matrix's, within 1e-6 (geometry/cosine.h). Angles are within 1e-9 degree
- * (geometry/angle.h). Logits: the fast path's squared distances go through a factor of W^T W, whose error D 2^-53 |W^T W|
- * |x_i - x_j|^2 is 1e-7 of them as long as W shortens a difference 500 times at most, against its largest stretch.
- * Overlap and reciprocity are counts over n k. Lists, counts and what the source gives unchanged are equal. */
-static const struct {
-  double absolute, relative;
-} tolerances[TG_N_FIELDS] = {
-    [TG_FIELD_GRIDE_VALUE] = {0.0, 1e-9},         [TG_FIELD_GRIDE_ERROR] = {0.0, 1e-9},
-    [TG_FIELD_GRIDE_RADIUS] = {0.0, 1e-9},        [TG_FIELD_OVERLAP] = {1e-12, 0.0},
-    [TG_FIELD_COSINE_MEAN] = {1e-11, 0.0},        [TG_FIELD_COSINE_STD] = {1e-6, 0.0},
-    [TG_FIELD_COSINE_OFFDIAGONAL] = {1e-11, 0.0}, [TG_FIELD_ANGLE_MEAN] = {1e-9, 0.0},
-    [TG_FIELD_ANGLE_TOKENS] = {1e-9, 0.0},        [TG_FIELD_RECIPROCITY] = {1e-12, 0.0},
-    [TG_FIELD_LOGITS_VALUE] = {0.0, 1e-6},        [TG_FIELD_LOGITS_ERROR] = {0.0, 1e-6},
-    [TG_FIELD_LOGITS_RADIUS] = {0.0, 1e-6},
-};
 
 /* What checking the clouds of one model needs. */
 typedef struct {
@@ -39,8 +17,7 @@ typedef struct {
   const tg_source_info *info;
   bool ready;
   tg_row stored, plain;
-  int32_t *stored_ids, *plain_ids; /* [n_tokens] */
-  float *x;                        /* [n_tokens][ld] */
+  float *x; /* [n_tokens][ld] */
   void *raw, *view;
   int32_t *before; /* [n_tokens][stride] */
   double *matrix;  /* W^T W; NULL: none, or not wanted yet */
@@ -104,40 +81,37 @@ static tg_status measure(sampler *s, int64_t p, int level, int l) {
     TG_TRY(tg_plain_lists(&cloud, shape, s->before, &finite));
   }
   TG_TRY(read_cloud(s, p, level, l, &cloud));
-  TG_TRY(tg_plain_measure(&cloud, shape, finite ? s->before : NULL, &s->plain));
-  if (l == s->info->n_layers - 1) {
-    TG_TRY(need_matrix(s));
-    if (s->matrix) TG_TRY(tg_plain_measure_logits(&cloud, shape, s->matrix, &s->plain));
-  }
-  if (!s->info->has_loss && s->plain.status != TG_STATUS_BAD) {
-    s->plain.reason |= TG_REASON_NO_LOSS;
-    s->plain.status = TG_STATUS_REASONS;
+  const bool last = l == s->info->n_layers - 1;
+  if (last) TG_TRY(need_matrix(s));
+  TG_TRY(tg_plain_measure(&cloud, shape, last ? s->matrix : NULL, finite ? s->before : NULL, &s->plain));
+  if (!s->info->has_loss && *s->plain.status != TG_STATUS_BAD) {
+    *s->plain.reason |= TG_REASON_NO_LOSS;
+    tg_row_done(&s->plain);
   }
   return TG_OK;
 }
 
 /* ---- comparing ---- */
 
-static bool near(double a, double b, int field) {
+static bool near(double a, double b, const tg_field *f) {
   if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
-  return a == b || fabs(a - b) <= tolerances[field].absolute + tolerances[field].relative * fabs(b);
+  return a == b || fabs(a - b) <= f->absolute + f->relative * fabs(b);
 }
 
 static double number(tg_type type, const void *numbers, size_t a) {
   return type == TG_F64 ? ((const double *)numbers)[a] : ((const int32_t *)numbers)[a];
 }
 
-static void compare(sampler *s, int64_t cloud, int l, const tg_results_beside *stored, const tg_results_beside *plain) {
+static void compare(sampler *s, int64_t cloud, int l) {
   for (int f = 0; f < TG_N_FIELDS; f++) {
+    const tg_field *field = &tg_fields[f];
     int place;
-    const size_t count = tg_checksum_bytes(s->model, f, l, &place) / tg_type_bytes(tg_fields[f].type);
-    if (count == 0) continue;
-    const void *a = tg_results_numbers(f, &s->stored, stored), *b = tg_results_numbers(f, &s->plain, plain);
+    const size_t count = tg_results_part(s->model, f, l, &place) / tg_type_bytes(field->type);
     char what[256];
     for (size_t i = 0; i < count; i++) {
-      const double x = number(tg_fields[f].type, a, i), y = number(tg_fields[f].type, b, i);
-      if (near(x, y, f)) continue;
-      snprintf(what, sizeof what, "%s is %.17g at place %zu, measured again %.17g", tg_fields[f].path, x, i, y);
+      const double x = number(field->type, s->stored.numbers[f], i), y = number(field->type, s->plain.numbers[f], i);
+      if (near(x, y, field)) continue;
+      snprintf(what, sizeof what, "%s is %.17g at place %zu, measured again %.17g", field->path, x, i, y);
       s->job->fault(s->job->context, s->model, cloud, what);
       break;
     }
@@ -147,21 +121,14 @@ static void compare(sampler *s, int64_t cloud, int l, const tg_results_beside *s
 static tg_status check_cloud(sampler *s, int64_t cloud) {
   const int l = (int)(cloud % s->model->n_layers), level = (int)(cloud / s->model->n_layers % s->model->n_levels);
   const int64_t p = cloud / s->model->n_layers / s->model->n_levels;
-  const bool last = l == s->model->n_layers - 1;
-  tg_results_beside stored = {NAN, NAN, s->stored_ids}, plain = {NAN, NAN, s->plain_ids};
   tg_row_clear(&s->model->shape, &s->plain);
-  TG_TRY(tg_results_read_row(s->job->results, s->m, p, level, l, &s->stored, &stored));
+  TG_TRY(tg_results_read_row(s->job->results, s->m, p, level, l, &s->stored));
   if (s->info->measured)
     tg_source_read_row(s->source, p, level, l, &s->model->shape, &s->plain);
   else
     TG_TRY(measure(s, p, level, l));
-  if (last) {
-    tg_source_scalars scalars = {.token_ids = s->plain_ids};
-    TG_TRY(tg_source_read_scalars(s->source, p, level, &scalars));
-    plain.loss = scalars.loss;
-    plain.entropy = scalars.entropy;
-  }
-  compare(s, cloud, l, &stored, &plain);
+  if (l == s->model->n_layers - 1) TG_TRY(tg_source_fill_row(s->source, p, level, &s->plain));
+  compare(s, cloud, l);
   return TG_OK;
 }
 
@@ -173,8 +140,6 @@ static tg_status prepare(sampler *s) {
   s->ready = true;
   TG_TRY(tg_row_create(&s->model->shape, &s->stored));
   TG_TRY(tg_row_create(&s->model->shape, &s->plain));
-  TG_TRY(TG_ALLOC(n, &s->stored_ids));
-  TG_TRY(TG_ALLOC(n, &s->plain_ids));
   TG_TRY(TG_ALLOC(n * (size_t)tg_cloud_stride(s->info->width), &s->x));
   TG_TRY(tg_alloc_bytes(tg_source_view_bytes(s->source), 1, &s->view));
   TG_TRY(TG_ALLOC(n * (size_t)tg_plain_stride(&s->model->shape, (int)n + 1), &s->before));
@@ -185,8 +150,6 @@ static tg_status prepare(sampler *s) {
 static void release(sampler *s) {
   tg_row_free(&s->stored);
   tg_row_free(&s->plain);
-  free(s->stored_ids);
-  free(s->plain_ids);
   free(s->x);
   free(s->view);
   free(s->before);

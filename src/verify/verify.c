@@ -1,6 +1,7 @@
 #include "verify/verify.h"
 
 #include "base/memory.h"
+#include "geometry/observable.h"
 #include "hdf5/h5.h"
 #include "study/provenance.h"
 #include "results/layout.h"
@@ -26,6 +27,7 @@ typedef struct {
   tg_config *config; /* of the provenance; NULL: none that can be read */
   tg_study study;
   bool inputs; /* the study's inputs are there, as they were */
+  bool shaped; /* the shapes are the config's and the inputs' */
   tg_results_layout layout;
   tg_results *results;
   FILE *faults; /* of the check under way */
@@ -133,6 +135,22 @@ static const tg_model_config *config_of(const verify *v, const char *name) {
   return v->config->n_models == 1 ? &v->config->models[0] : NULL;
 }
 
+/* Whether a model of these axes has anything of an observable: one with one layer has no pairs, say. */
+static bool has_any(const tg_results_model *m, int observable) {
+  for (int f = 0; f < TG_N_FIELDS; f++)
+    if (tg_fields[f].observable == observable && tg_results_has_field(m, f)) return true;
+  return false;
+}
+
+static void compare_observables(verify *v, const tg_results_model *m) {
+  tg_results_model asked = *m;
+  asked.shape.observables = tg_study_observables(v->config);
+  for (int o = 0; o < TG_N_OBSERVABLES; o++)
+    if (has_any(&asked, o) != has_any(m, o))
+      fault(v, "/models/%s: %s is %s, the config says otherwise", m->name, tg_observables[o].name,
+            has_any(m, o) ? "there" : "not there");
+}
+
 /* What the config alone says of a model. */
 static void compare_with_config(verify *v, const tg_results_model *m) {
   const tg_config *c = v->config;
@@ -148,7 +166,7 @@ static void compare_with_config(verify *v, const tg_results_model *m) {
     fault(v, "/models/%s/k ends at %d, the config's at %d", m->name, m->shape.k, c->overlap_k);
   if (!same_integers(m->angle_layers, m->n_angle_layers, c->angle_layers, n_angle_layers))
     fault(v, "/models/%s/angle_layer is not the config's", m->name);
-  if (m->neighbors != c->neighbors) fault(v, "/models/%s: neighbors/index and the config disagree", m->name);
+  compare_observables(v, m);
   if (!c->all_levels && m->n_levels != c->n_levels)
     fault(v, "/models/%s has %d levels, the config lists %d", m->name, m->n_levels, c->n_levels);
   if (!c->all_prompts && m->n_prompts != c->n_prompt_ids)
@@ -190,6 +208,7 @@ static tg_status check_shapes(verify *v) {
     if (v->config) compare_with_config(v, &v->layout.models[m]);
     if (v->inputs) compare_with_inputs(v, &v->layout.models[m]);
   }
+  v->shaped = v->n_faults == 0;
   return end(v, st, "shapes", "axes and datasets, against the config%s", v->inputs ? " and the inputs" : "");
 }
 
@@ -344,8 +363,9 @@ static void sample_fault(void *context, const tg_results_model *model, int64_t c
 
 static tg_status check_sample(verify *v) {
   if (v->sample == 0) return TG_OK;
-  if (!v->inputs) {
-    printf("%-11s not checked: the inputs are not as they were\n", "sample");
+  if (!v->inputs || !v->shaped) {
+    printf("%-11s not checked: the %s\n", "sample",
+           v->inputs ? "shapes are not those of the inputs" : "inputs are not as they were");
     return TG_OK;
   }
   TG_TRY(begin(v));

@@ -1,6 +1,7 @@
 /* The result file: what is written by many ranks is read back with plain HDF5 calls. Every check is made on all ranks before
  * CUnit sees it. */
 #include "mpi_suite.h"
+#include "geometry/observable.h"
 #include "hdf5/h5.h"
 #include "results/load.h"
 #include "results/lock.h"
@@ -43,6 +44,9 @@ static const int64_t ids[P] = {40, 7, 1000000000000, 3};
 static const int32_t levels[S] = {0, 5};
 static const int angle_layers[N_ANGLES] = {1, 4};
 
+#define LISTS ((uint64_t)1 << TG_OBSERVE_NEIGHBORS)
+static const uint64_t MEASURED = TG_OBSERVE_ALL;
+
 static tg_results_model model_of(int m) {
   tg_results_model model = {.name = m ? "second" : "first",
                             .n_prompts = P,
@@ -50,10 +54,13 @@ static tg_results_model model_of(int m) {
                             .n_levels = S,
                             .levels = levels,
                             .n_layers = m ? 3 : 6,
-                            .shape = {.n_scales = 3, .scales = {2, 4, 8}, .k = 5, .n_tokens = 7, .neighbors = m == 0},
+                            .shape = {.n_scales = 3,
+                                      .scales = {2, 4, 8},
+                                      .k = 5,
+                                      .n_tokens = 7,
+                                      .observables = m ? MEASURED & ~LISTS : MEASURED},
                             .angle_layers = angle_layers,
                             .n_angle_layers = m ? 0 : N_ANGLES,
-                            .neighbors = m == 0,
                             .token_ids = m == 0};
   return model;
 }
@@ -94,31 +101,44 @@ typedef enum {
   N_CODES
 } code;
 
-static void fill(double *out, int n, int m, int64_t p, int s, int l, code c) {
-  for (int a = 0; a < n; a++) out[a] = number(m, p, s, l, (int)c, a);
+static const struct {
+  int field;
+  code code;
+} codes[] = {{TG_FIELD_GRIDE_VALUE, VALUE},
+             {TG_FIELD_GRIDE_ERROR, ERROR},
+             {TG_FIELD_GRIDE_RADIUS, RADIUS},
+             {TG_FIELD_N_POINTS, N_POINTS},
+             {TG_FIELD_OVERLAP, OVERLAP},
+             {TG_FIELD_COSINE_MEAN, MEAN},
+             {TG_FIELD_COSINE_STD, STD},
+             {TG_FIELD_COSINE_OFFDIAGONAL, OFFDIAGONAL},
+             {TG_FIELD_COSINE_ZERO, N_ZERO},
+             {TG_FIELD_ANGLE_MEAN, ANGLE},
+             {TG_FIELD_ANGLE_DEFINED, N_DEFINED},
+             {TG_FIELD_ANGLE_TOKENS, ANGLES},
+             {TG_FIELD_RECIPROCITY, RECIPROCITY},
+             {TG_FIELD_NEIGHBORS, NEIGHBORS},
+             {TG_FIELD_LOGITS_VALUE, LOGITS},
+             {TG_FIELD_LOGITS_ERROR, LOGITS_ERROR},
+             {TG_FIELD_LOGITS_RADIUS, LOGITS_RADIUS},
+             {TG_FIELD_REASON, REASON}};
+
+static void fill(const tg_row_shape *shape, int field, code c, int m, int64_t p, int s, int l, tg_row *row) {
+  for (int64_t a = 0; a < tg_row_count(shape, field); a++)
+    if (tg_fields[field].type == TG_F64)
+      tg_row_f64(row, field)[a] = number(m, p, s, l, (int)c, a);
+    else
+      tg_row_i32(row, field)[a] = (int32_t)number(m, p, s, l, (int)c, a);
 }
 
 static void fill_row(int m, int64_t p, int s, int l, tg_row *row) {
   const tg_row_shape *shape = &models[m].shape;
-  fill(row->gride_value, shape->n_scales, m, p, s, l, VALUE);
-  fill(row->gride_error, shape->n_scales, m, p, s, l, ERROR);
-  fill(row->gride_radius, shape->n_scales, m, p, s, l, RADIUS);
-  fill(row->logits_value, shape->n_scales, m, p, s, l, LOGITS);
-  fill(row->logits_error, shape->n_scales, m, p, s, l, LOGITS_ERROR);
-  fill(row->logits_radius, shape->n_scales, m, p, s, l, LOGITS_RADIUS);
-  fill(row->overlap, shape->k, m, p, s, l, OVERLAP);
-  fill(row->reciprocity, shape->k, m, p, s, l, RECIPROCITY);
-  fill(row->angles, shape->n_tokens, m, p, s, l, ANGLES);
-  row->gride_error[2] = NAN;
-  for (int a = 0; shape->neighbors && a < shape->n_tokens * shape->k; a++)
-    row->neighbors[a] = (int32_t)number(m, p, s, l, NEIGHBORS, a);
-  row->cosine = (tg_cosine){number(m, p, s, l, MEAN, 0), number(m, p, s, l, STD, 0), number(m, p, s, l, OFFDIAGONAL, 0),
-                            (int)number(m, p, s, l, N_ZERO, 0)};
-  row->angle_mean = number(m, p, s, l, ANGLE, 0);
-  row->angle_defined = (int32_t)number(m, p, s, l, N_DEFINED, 0);
-  row->n_points = (int32_t)number(m, p, s, l, N_POINTS, 0);
-  row->reason = (int32_t)number(m, p, s, l, REASON, 0);
-  row->status = 1 + (int32_t)(p + s + l) % 3;
+  for (size_t a = 0; a < sizeof codes / sizeof *codes; a++) fill(shape, codes[a].field, codes[a].code, m, p, s, l, row);
+  fill(shape, TG_FIELD_LOSS, LOSS, m, p, s, 0, row);
+  fill(shape, TG_FIELD_ENTROPY, ENTROPY, m, p, s, 0, row);
+  fill(shape, TG_FIELD_TOKEN_IDS, TOKENS, m, p, s, 0, row);
+  tg_row_f64(row, TG_FIELD_GRIDE_ERROR)[2] = NAN;
+  *row->status = 1 + (int32_t)(p + s + l) % 3;
 }
 
 /* Layers first..end-1 of one (prompt, level). Local. */
@@ -129,11 +149,7 @@ static tg_status write_stretch(tg_results *results, int m, int64_t p, int s, int
     TG_TRY(tg_row_create(&models[m].shape, &rows[l - first]));
     fill_row(m, p, s, l, &rows[l - first]);
   }
-  int32_t tokens[7];
-  for (int a = 0; a < 7; a++) tokens[a] = (int32_t)number(m, p, s, 0, TOKENS, a);
-  const tg_results_beside beside = {number(m, p, s, 0, LOSS, 0), number(m, p, s, 0, ENTROPY, 0), tokens};
-  if (end > first)
-    st = tg_results_write_rows(results, m, p, s, first, end - first, rows, end == models[m].n_layers ? &beside : NULL);
+  if (end > first) st = tg_results_write_rows(results, m, p, s, first, end - first, rows);
   for (int l = first; l < end; l++) tg_row_free(&rows[l - first]);
   return st;
 }
@@ -337,15 +353,11 @@ static void status_is_written_last(void) {
   for (int first = 0; first < 6; first++) {
     n_written = 0;
     const int64_t p = rank % P;
-    const int32_t tokens[7] = {0};
-    const tg_results_beside beside = {1.0, 2.0, tokens};
     const bool last = first == 5;
     tg_row row;
     bool good = tg_row_create(&models[0].shape, &row) == TG_OK;
     if (good) fill_row(0, p, 0, first, &row);
-    good = good && tg_results_write_rows(results, 0, p, 0, first, 1, &row, last ? NULL : &beside) == TG_EINTERNAL;
-    good = good && n_written == 0;
-    good = good && tg_results_write_rows(results, 0, p, 0, first, 1, &row, last ? &beside : NULL) == TG_OK;
+    good = good && tg_results_write_rows(results, 0, p, 0, first, 1, &row) == TG_OK;
     good = good && n_written > 1 && strcmp(written[n_written - 1], "/models/first/status") == 0 &&
            strcmp(written[n_written - 2], "/checksums/first") == 0;
     for (int a = 0; a < n_written - 2; a++)
