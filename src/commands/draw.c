@@ -202,9 +202,33 @@ static void print_extremes(const tg_figure_model *m, const level_table *t) {
   }
 }
 
+/* A line for each field that asks for one: the lowest and the highest mean over prompts, at the first place of any further axis. */
+static tg_status print_ranges(const tg_figure_model *m, int64_t s) {
+  for (int f = 0; f < TG_N_FIELDS; f++) {
+    const tg_field *field = &tg_fields[f];
+    int64_t place[TG_MAX_AXES] = {s, TG_ALL};
+    char path[256];
+    tg_array means;
+    if (!field->report) continue;
+    snprintf(path, sizeof path, "statistics/%s/mean", field->path);
+    TG_TRY(tg_figure_part(m, path, field->n_axes - 1, place, &means));
+    int64_t low = -1, high = -1;
+    for (int64_t l = 0; l < means.count; l++) {
+      if (!isfinite(means.values[l])) continue;
+      if (low < 0 || means.values[l] < means.values[low]) low = l;
+      if (high < 0 || means.values[l] > means.values[high]) high = l;
+    }
+    if (low >= 0)
+      printf("%s: from %.6g at layer %" PRId64 " to %.6g at layer %" PRId64 " (%s)\n", field->path, means.values[low],
+             low, means.values[high], high, field->long_name);
+    tg_array_free(&means);
+  }
+  return TG_OK;
+}
+
 static tg_status print_level(const tg_figure_model *m, int64_t s) {
   level_table t;
-  const tg_status st = load_level(m, s, &t);
+  tg_status st = load_level(m, s, &t);
   if (st == TG_OK) {
     printf("\nS = %" PRId64 "\n%6s %9s %8s %9s %9s %9s %8s %17s %9s\n", m->levels[s], "layer", "ID", "+-", "overlap",
            "cosine", "angle", "r", "95 %", "p");
@@ -221,6 +245,7 @@ static tg_status print_level(const tg_figure_model *m, int64_t s) {
       print_number(" %9.2g\n", "         -\n", at(&t.p, l));
     }
     print_extremes(m, &t);
+    st = print_ranges(m, s);
   }
   free_level(&t);
   return st;
