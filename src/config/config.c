@@ -1,13 +1,13 @@
-/* Reading goes over the table of keys in keys.c; what is special about a few of them stands in read_special. */
+/* Reading goes over the table of keys in keys.c, section by section. */
 #include "config/config.h"
 
 #include "base/memory.h"
 #include "config/paths.h"
 #include "config/print.h"
 #include "config/reading.h"
+#include "config/special.h"
 #include "config/values.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +16,43 @@
 
 enum { MAX_FILE = 16 << 20 };
 
-static void read_plain(tg_reading *r, const tg_key *key, int model, const tg_node *node, void *into) {
-  const char *name = tg_reading_name(key, model);
+/* ---- sections ---- */
+
+/* Whether a key that this kind of source does not have is one of another kind. */
+static bool belongs_to_another_kind(const char *word, const char *kind) {
+  for (int a = 0; a < tg_n_keys; a++)
+    if (tg_keys[a].section == TG_SECTION_SOURCE && tg_keys[a].kind[0] && strcmp(tg_keys[a].name, word) == 0)
+      return kind != NULL;
+  return false;
+}
+
+static void report_unknown(tg_reading *r, tg_section section, const char *kind, const tg_node *map) {
+  for (int a = 0; a < map->n; a++) {
+    if (map->used[a]) continue;
+    const tg_key like = {.section = section, .name = map->keys[a]};
+    const tg_node *item = map->items[a];
+    char near[64];
+    int first = 0;
+    while (strcmp(map->keys[first], map->keys[a]) != 0) first++;
+    tg_keys_near(map->keys[a], section, kind, near, sizeof near);
+    if (first < a)
+      tg_reading_mistake(r, item, "%.100s: the key is given twice, first in line %d", tg_reading_name(r, &like),
+                         map->items[first]->line);
+    else if (section == TG_SECTION_SOURCE && belongs_to_another_kind(map->keys[a], kind))
+      tg_reading_mistake(r, item, "%.100s: a source of kind %s has no such key", tg_reading_name(r, &like), kind);
+    else if (near[0])
+      tg_reading_mistake(r, item, "%.100s: unknown key, did you mean '%s'?", tg_reading_name(r, &like), near);
+    else
+      tg_reading_mistake(r, item, "%.100s: unknown key", tg_reading_name(r, &like));
+  }
+}
+
+static void read_models(tg_reading *r, tg_node *node);
+static void read_source(tg_reading *r, tg_node *node);
+
+/* One key into its place in the section's struct. */
+static void read_key(tg_reading *r, const tg_key *key, tg_node *node, void *into) {
+  const char *name = tg_reading_name(r, key);
   void *at = (char *)into + key->offset;
   int64_t integer;
   switch (key->type) {
@@ -40,92 +75,39 @@ static void read_plain(tg_reading *r, const tg_key *key, int model, const tg_nod
   case TG_KEY_PATH:
     tg_paths_output(r, name, node, at);
     break;
-  default:
+  case TG_KEY_SPECIAL:
+    tg_special_read(r, key, node);
+    break;
+  case TG_KEY_NESTED: /* a source's kind is read before its keys */
+    if (key->section == TG_SECTION_ROOT) read_models(r, node);
+    if (key->section == TG_SECTION_MODEL) read_source(r, node);
     break;
   }
 }
 
-/* ---- special keys ---- */
-
-static int *to_ints(int64_t *list, int64_t n) {
-  int *out = calloc((size_t)n + 1, sizeof *out);
-  if (!out) abort();
-  for (int64_t a = 0; a < n; a++) out[a] = (int)list[a];
-  free(list);
-  return out;
-}
-
-static void read_scales(tg_reading *r, const char *name, const tg_node *node) {
-  int64_t *list = NULL;
-  const int64_t n = tg_values_list(r, name, node, 2, TG_MAX_SCALE, &list);
-  if (node->kind == TG_NODE_LIST && (node->n == 0 || n > TG_MAX_SCALES))
-    tg_reading_mistake(r, node, "%s: %d scales, expected 1 to %d", name, node->n, TG_MAX_SCALES);
-  for (int64_t a = 0; a < n; a++)
-    if (list[a] % 2)
-      tg_reading_mistake(r, node, "%s: %" PRId64 " is odd, expected even ranks n2 = 2 n1", name, list[a]);
-  r->config->n_scales = (int)(n < TG_MAX_SCALES ? n : TG_MAX_SCALES);
-  for (int a = 0; a < r->config->n_scales; a++) r->config->scales[a] = (int)list[a];
-  free(list);
-}
-
-static void read_formats(tg_reading *r, const char *name, const tg_node *node) {
-  if (node->kind != TG_NODE_LIST)
-    tg_reading_mistake(r, node, "%s: %s is not a list of csv, png, pdf", name, tg_reading_shown(node));
-  for (int a = 0; node->kind == TG_NODE_LIST && a < node->n; a++) {
-    bool *known = tg_node_is_word(node->items[a], "csv")   ? &r->config->figures_csv
-                  : tg_node_is_word(node->items[a], "png") ? &r->config->figures_png
-                  : tg_node_is_word(node->items[a], "pdf") ? &r->config->figures_pdf
-                                                           : NULL;
-    if (!known)
-      tg_reading_mistake(r, node->items[a], "%s: %s is unknown, expected csv, png or pdf", name,
-                         tg_reading_shown(node->items[a]));
-    else if (*known)
-      tg_reading_mistake(r, node->items[a], "%s: %s is listed twice", name, tg_reading_shown(node->items[a]));
-    else
-      *known = true;
-  }
-}
-
-static void read_figure_prompts(tg_reading *r, const tg_key *key, const tg_node *node) {
-  tg_config *c = r->config;
-  int64_t number = 0;
-  if (node->kind != TG_NODE_LIST)
-    tg_values_integer(r, tg_reading_name(key, 0), node, 1, 10000, &number);
-  else {
-    c->n_figure_prompt_ids =
-        tg_values_list(r, tg_reading_name(key, 0), node, INT64_MIN, INT64_MAX, &c->figure_prompt_ids);
-    if (node->n == 0)
-      tg_reading_mistake(r, node, "%s: the list is empty, expected a number or some ids", tg_reading_name(key, 0));
-  }
-  c->figure_prompts = (int)number;
-}
-
-static void read_name(tg_reading *r, const char *name, const tg_node *node, tg_model_config *model) {
-  if (tg_node_is_null(node)) return;
-  const bool text = node->kind == TG_NODE_SCALAR && node->text[0];
-  const size_t good =
-      text ? strspn(node->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") : 0;
-  if (!text || node->text[good] || good > 200 || tg_node_is_word(node, ".") || tg_node_is_word(node, ".."))
-    tg_reading_mistake(r, node, "%s: %s is not a name, expected letters, digits, '.', '_' and '-'", name,
-                       tg_reading_shown(node));
-  else
-    model->name = tg_copy_string(node->text);
-}
-
-static void read_short_prompts(tg_reading *r, const char *name, const tg_node *node, tg_source_config *source) {
-  source->keep_short = tg_node_is_word(node, "keep");
-  if (!source->keep_short && !tg_node_is_word(node, "leave_out"))
-    tg_reading_mistake(r, node, "%s: %s is unknown, expected leave_out or keep", name, tg_reading_shown(node));
-}
-
-static void read_kernel(tg_reading *r, const char *name, const tg_node *node) {
-  for (int a = 0; a < TG_N_COMPUTE_KERNELS; a++)
-    if (tg_node_is_word(node, tg_compute_kernels[a])) {
-      r->config->kernel = a;
-      return;
+/* All keys of one section from its map; an absent key is read from its default. */
+static void read_section(tg_reading *r, tg_section section, const char *kind, tg_node *map, void *into) {
+  char problem[256];
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    if (key->section != section || (key->kind[0] && (!kind || strcmp(key->kind, kind) != 0))) continue;
+    tg_node *node = tg_node_get(map, key->name), *fallback = NULL;
+    if (!node && !key->value) {
+      tg_reading_mistake(r, map, "%s: is missing (%s)", tg_reading_name(r, key), key->help);
+      continue;
     }
-  tg_reading_mistake(r, node, "%s: %s is unknown, expected auto, float32, bfloat16 or split", name,
-                     tg_reading_shown(node));
+    if (!node) node = fallback = tg_node_parse(key->value, strlen(key->value), -1, problem, sizeof problem);
+    read_key(r, key, node, into);
+    tg_node_free(fallback);
+  }
+}
+
+/* Whether a section is a map; one without a single key is an empty map. */
+static bool is_map(tg_reading *r, const char *name, tg_node *node) {
+  if (tg_node_is_null(node)) node->kind = TG_NODE_MAP;
+  if (node->kind == TG_NODE_MAP) return true;
+  tg_reading_mistake(r, node, "%s: %s, expected a map of keys", name, tg_reading_shown(node));
+  return false;
 }
 
 static const char *read_kind(tg_reading *r, const tg_node *node, const char *name, tg_source_config *source) {
@@ -139,68 +121,8 @@ static const char *read_kind(tg_reading *r, const tg_node *node, const char *nam
   return NULL;
 }
 
-/* ---- sections ---- */
-
-/* Whether a key that this kind of source does not have is one of another kind. */
-static bool belongs_to_another_kind(const char *word, const char *kind) {
-  for (int a = 0; a < tg_n_keys; a++)
-    if (tg_keys[a].section == TG_SECTION_SOURCE && tg_keys[a].kind[0] && strcmp(tg_keys[a].name, word) == 0)
-      return kind != NULL;
-  return false;
-}
-
-static void report_unknown(tg_reading *r, tg_section section, int model, const char *kind, const tg_node *map) {
-  for (int a = 0; a < map->n; a++) {
-    if (map->used[a]) continue;
-    const tg_key like = {.section = section, .name = map->keys[a]};
-    const tg_node *item = map->items[a];
-    char near[64];
-    int first = 0;
-    while (strcmp(map->keys[first], map->keys[a]) != 0) first++;
-    tg_keys_near(map->keys[a], section, kind, near, sizeof near);
-    if (first < a)
-      tg_reading_mistake(r, item, "%.100s: the key is given twice, first in line %d", tg_reading_name(&like, model),
-                         map->items[first]->line);
-    else if (section == TG_SECTION_SOURCE && belongs_to_another_kind(map->keys[a], kind))
-      tg_reading_mistake(r, item, "%.100s: a source of kind %s has no such key", tg_reading_name(&like, model), kind);
-    else if (near[0])
-      tg_reading_mistake(r, item, "%.100s: unknown key, did you mean '%s'?", tg_reading_name(&like, model), near);
-    else
-      tg_reading_mistake(r, item, "%.100s: unknown key", tg_reading_name(&like, model));
-  }
-}
-
-static void read_special(tg_reading *r, const tg_key *key, int model, tg_node *node);
-
-/* All keys of one section from its map; an absent key is read from its default. */
-static void read_section(tg_reading *r, tg_section section, int model, const char *kind, tg_node *map, void *into) {
-  char problem[256];
-  for (int a = 0; a < tg_n_keys; a++) {
-    const tg_key *key = &tg_keys[a];
-    if (key->section != section || (key->kind[0] && (!kind || strcmp(key->kind, kind) != 0))) continue;
-    tg_node *node = tg_node_get(map, key->name), *fallback = NULL;
-    if (!node && !key->value) {
-      tg_reading_mistake(r, map, "%s: is missing (%s)", tg_reading_name(key, model), key->help);
-      continue;
-    }
-    if (!node) node = fallback = tg_node_parse(key->value, strlen(key->value), -1, problem, sizeof problem);
-    if (key->type == TG_KEY_SPECIAL)
-      read_special(r, key, model, node);
-    else
-      read_plain(r, key, model, node, into);
-    tg_node_free(fallback);
-  }
-}
-
-/* Whether a section is a map; one without a single key is an empty map. */
-static bool is_map(tg_reading *r, const char *name, tg_node *node) {
-  if (tg_node_is_null(node)) node->kind = TG_NODE_MAP;
-  if (node->kind == TG_NODE_MAP) return true;
-  tg_reading_mistake(r, node, "%s: %s, expected a map of keys", name, tg_reading_shown(node));
-  return false;
-}
-
-static void read_source(tg_reading *r, int model, tg_node *node) {
+static void read_source(tg_reading *r, tg_node *node) {
+  const int model = r->model;
   tg_source_config *source = &r->config->models[model].source;
   char name[64];
   snprintf(name, sizeof name, "models[%d].source", model);
@@ -214,8 +136,8 @@ static void read_source(tg_reading *r, int model, tg_node *node) {
   const char *kind = read_kind(r, kind_node, name, source);
   if (!kind) return; /* its keys cannot be told right from wrong */
   const int before = r->n_mistakes;
-  read_section(r, TG_SECTION_SOURCE, model, kind, node, source);
-  report_unknown(r, TG_SECTION_SOURCE, model, kind, node);
+  read_section(r, TG_SECTION_SOURCE, kind, node, source);
+  report_unknown(r, TG_SECTION_SOURCE, kind, node);
   if (source->kind != TG_SOURCE_SYNTHETIC || r->n_mistakes > before) return;
   if (source->dimension + source->spread > source->width)
     tg_reading_mistake(r, node, "models[%d].source: dimension + spread is %d, but width only %d", model,
@@ -245,80 +167,28 @@ static void read_models(tg_reading *r, tg_node *node) {
   r->config->n_models = node->n;
   for (int m = 0; m < node->n; m++) {
     char name[64];
+    r->model = m;
     snprintf(name, sizeof name, "models[%d]", m);
     if (!is_map(r, name, node->items[m])) continue;
-    read_section(r, TG_SECTION_MODEL, m, NULL, node->items[m], NULL);
-    report_unknown(r, TG_SECTION_MODEL, m, NULL, node->items[m]);
+    read_section(r, TG_SECTION_MODEL, NULL, node->items[m], &r->config->models[m]);
+    report_unknown(r, TG_SECTION_MODEL, NULL, node->items[m]);
   }
   check_unique_names(r, node);
-}
-
-static void read_special(tg_reading *r, const tg_key *key, int model, tg_node *node) {
-  tg_config *c = r->config;
-  int64_t *list = NULL, n = 0;
-  const char *name = tg_reading_name(key, model);
-  switch (key->section) {
-  case TG_SECTION_MODEL:
-    if (strcmp(key->name, "name") == 0)
-      read_name(r, name, node, &c->models[model]);
-    else
-      read_source(r, model, node);
-    break;
-  case TG_SECTION_SOURCE:
-    if (strcmp(key->name, "files") == 0 || strcmp(key->name, "prompts") == 0)
-      tg_paths_files(r, name, node, &c->models[model].source);
-    else if (strcmp(key->name, "model") == 0)
-      tg_paths_file(r, name, node, &c->models[model].source.model_file);
-    else if (strcmp(key->name, "directory") == 0)
-      tg_paths_directory(r, name, node, &c->models[model].source.directory);
-    else if (strcmp(key->name, "prompt_ids") == 0 && !tg_node_is_null(node))
-      tg_paths_file(r, name, node, &c->models[model].source.prompt_ids_file);
-    else if (strcmp(key->name, "short_prompts") == 0)
-      read_short_prompts(r, name, node, &c->models[model].source);
-    break;
-  case TG_SECTION_SHUFFLE:
-    c->all_levels = tg_values_all_or_list(r, name, node, 0, 1000, &list, &n);
-    c->n_levels = (int)n;
-    c->levels = to_ints(list, n);
-    break;
-  case TG_SECTION_OBSERVABLES:
-    if (strcmp(key->name, "scales") == 0)
-      read_scales(r, name, node);
-    else {
-      c->n_angle_layers = (int)tg_values_list(r, name, node, 0, 100000, &list);
-      c->angle_layers = to_ints(list, c->n_angle_layers);
-    }
-    break;
-  case TG_SECTION_COMPUTE:
-    read_kernel(r, name, node);
-    break;
-  case TG_SECTION_FIGURES:
-    if (strcmp(key->name, "formats") == 0)
-      read_formats(r, name, node);
-    else
-      read_figure_prompts(r, key, node);
-    break;
-  default:
-    if (strcmp(key->name, "models") == 0)
-      read_models(r, node);
-    else
-      c->all_prompts = tg_values_all_or_list(r, name, node, INT64_MIN, INT64_MAX, &c->prompt_ids, &c->n_prompt_ids);
-  }
 }
 
 static void read_root(tg_reading *r, tg_node *root) {
   char name[32];
   if (!is_map(r, "the file", root)) return;
-  read_section(r, TG_SECTION_ROOT, 0, NULL, root, r->config);
+  read_section(r, TG_SECTION_ROOT, NULL, root, r->config);
   for (int s = TG_SECTION_SHUFFLE; s < TG_N_SECTIONS; s++) {
     snprintf(name, sizeof name, "%.*s", (int)strlen(tg_section_names[s]) - 1, tg_section_names[s]);
     tg_node *empty = tg_node_parse("", 0, -1, name, 0), *map = tg_node_get(root, name);
     if (map && !is_map(r, name, map)) map = NULL;
-    read_section(r, (tg_section)s, 0, NULL, map ? map : empty, r->config);
-    if (map) report_unknown(r, (tg_section)s, 0, NULL, map);
+    read_section(r, (tg_section)s, NULL, map ? map : empty, r->config);
+    if (map) report_unknown(r, (tg_section)s, NULL, map);
     tg_node_free(empty);
   }
-  report_unknown(r, TG_SECTION_ROOT, 0, NULL, root);
+  report_unknown(r, TG_SECTION_ROOT, NULL, root);
   tg_paths_check_output(r, tg_node_get(root, "output"));
 }
 

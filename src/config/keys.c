@@ -23,10 +23,10 @@ const char *const tg_summary_files[TG_N_SUMMARIES] = {"gride.npy", "mnos.npy", "
 const tg_key tg_keys[] = {
     /*  section      kind         name              type     member                         low  high              default       unit               help */
     KEY(ROOT,        "",          "output",         PATH,    IN_CONFIG(output),             0,   0,                NULL,         "path",            "result file to write"),
-    KEY(ROOT,        "",          "models",         SPECIAL, 0,                             0,   0,                NULL,         "list",            "models, each with a source"),
+    KEY(ROOT,        "",          "models",         NESTED,  0,                             0,   0,                NULL,         "list",            "models, each with a source"),
     KEY(MODEL,       "",          "name",           SPECIAL, 0,                             0,   0,                "~",          "[A-Za-z0-9._-]+", "name in the results; wins over the source's"),
-    KEY(MODEL,       "",          "source",         SPECIAL, 0,                             0,   0,                NULL,         "map",             "where the clouds come from"),
-    KEY(SOURCE,      "",          "kind",           SPECIAL, 0,                             0,   0,                NULL,         "hdf5, llama, summaries or synthetic", "kind of source"),
+    KEY(MODEL,       "",          "source",         NESTED,  0,                             0,   0,                NULL,         "map",             "where the clouds come from"),
+    KEY(SOURCE,      "",          "kind",           NESTED,  0,                             0,   0,                NULL,         "hdf5, llama, summaries or synthetic", "kind of source"),
     KEY(SOURCE,      "hdf5",      "files",          SPECIAL, 0,                             0,   0,                NULL,         "paths, globs",    "hidden-state files, prompts one after another"),
     KEY(SOURCE,      "llama",     "model",          SPECIAL, 0,                             0,   0,                NULL,         "path",            "model file, GGUF; of several the first"),
     KEY(SOURCE,      "llama",     "prompts",        SPECIAL, 0,                             0,   0,                NULL,         "paths, globs",    "JSON lines (.jsonl) with id and text or token_ids, or text files"),

@@ -43,11 +43,11 @@ const char *tg_reading_shown(const tg_node *node) {
   return out;
 }
 
-const char *tg_reading_name(const tg_key *key, int model) {
+const char *tg_reading_name(const tg_reading *r, const tg_key *key) {
   static _Thread_local char name[128];
   const char *section = tg_section_names[key->section], *number = strstr(section, "[]");
   if (number)
-    snprintf(name, sizeof name, "%.*s[%d]%s%s", (int)(number - section), section, model, number + 2, key->name);
+    snprintf(name, sizeof name, "%.*s[%d]%s%s", (int)(number - section), section, r->model, number + 2, key->name);
   else
     snprintf(name, sizeof name, "%s%s", section, key->name);
   return name;
