@@ -20,23 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  KEY_SET = 256,
-  KEY_DRY_RUN,
-  KEY_RESUME,
-  KEY_FORCE,
-  KEY_MAX_HOURS,
-  KEY_STOP_STATUS,
-  KEY_RANKS,
-  KEY_PARTIAL,
-  KEY_CSV,
-  KEY_OUT,
-  KEY_TYPE,
-  KEY_SAMPLE,
-  KEY_SEED,
-  KEY_HELP_CONFIG
-};
-
 /* Everything any command can be told. */
 typedef struct {
   tg_run_options run;
@@ -51,130 +34,169 @@ typedef struct {
   const char **overrides;
 } arguments;
 
+/* ---- options ---- */
+
+/* What argp calls an option by; END closes a command's list. */
+enum {
+  END,
+  KEY_SET = 256,
+  KEY_DRY_RUN,
+  KEY_RANKS,
+  KEY_RESUME,
+  KEY_FORCE,
+  KEY_MAX_HOURS,
+  KEY_STOP_STATUS,
+  KEY_PARTIAL,
+  KEY_HELP_CONFIG,
+  KEY_OUT_FILE,
+  KEY_TYPE,
+  KEY_FORCE_FILE,
+  KEY_OUT_DIRECTORY,
+  KEY_CSV,
+  KEY_SAMPLE,
+  KEY_SEED
+};
+
+typedef enum {
+  FLAG,     /* bool */
+  WHOLE,    /* int, low..high */
+  POSITIVE, /* double */
+  TEXT,     /* const char * */
+  CHOICE,   /* of two words; bool: the first */
+  OVERRIDE, /* KEY=VALUE, one more override */
+  LIST_KEYS /* prints the keys of a config and ends the program */
+} option_kind;
+
 typedef struct {
-  const char *name, *argument, *doc;
-  const struct argp_option *options;
-  int (*main)(const arguments *arguments);
-  bool several; /* arguments */
-} command;
+  int key;
+  const char *name, *argument;
+  option_kind kind;
+  size_t offset; /* in arguments */
+  int low, high;
+  const char *const *words; /* of a choice */
+  const char *help;
+} option;
 
-/* ---- parsing ---- */
+static const char *const types[] = {"float32", "bfloat16"};
 
-static int whole_number(const char *text, int low, int high, const char *option, struct argp_state *state) {
+#define INTO(member) offsetof(arguments, member)
+
+/* clang-format off */
+static const option all_options[] = {
+    /* key              name                  argument     kind       into                          low high       words  help */
+    {KEY_SET,           "set",                "KEY=VALUE", OVERRIDE,  0,                            0,  0,         NULL,  "Override a key of the config, e.g. observables.overlap_k=16; may be repeated"},
+    {KEY_DRY_RUN,       "dry-run",            NULL,        FLAG,      INTO(run.dry_run),            0,  0,         NULL,  "Print the plan: shards, memory a rank, bytes to read, a time estimate"},
+    {KEY_RANKS,         "ranks",              "N",         WHOLE,     INTO(run.ranks),              1,  1 << 24,   NULL,  "With --dry-run: plan for N ranks"},
+    {KEY_RESUME,        "resume",             NULL,        FLAG,      INTO(run.resume),             0,  0,         NULL,  "Go on with an output that is not complete"},
+    {KEY_FORCE,         "force",              NULL,        FLAG,      INTO(run.force),              0,  0,         NULL,  "Replace an output that exists"},
+    {KEY_MAX_HOURS,     "max-hours",          "H",         POSITIVE,  INTO(run.max_hours),          0,  0,         NULL,  "Stop after H hours; --resume goes on"},
+    {KEY_STOP_STATUS,   "stop-status",        "N",         WHOLE,     INTO(stop_status),            0,  255,       NULL,  "Exit status of an early stop (default 75)"},
+    {KEY_PARTIAL,       "partial-statistics", NULL,        FLAG,      INTO(run.partial_statistics), 0,  0,         NULL,  "Statistics also when the run is stopped early"},
+    {KEY_HELP_CONFIG,   "help-config",        NULL,        LIST_KEYS, 0,                            0,  0,         NULL,  "List every key of the config"},
+    {KEY_OUT_FILE,      "out",                "FILE",      TEXT,      INTO(out),                    0,  0,         NULL,  "Hidden-state file to write (required)"},
+    {KEY_TYPE,          "type",               "TYPE",      CHOICE,    INTO(float32),                0,  0,         types, "float32 or bfloat16 (default)"},
+    {KEY_FORCE_FILE,    "force",              NULL,        FLAG,      INTO(run.force),              0,  0,         NULL,  "Replace a file that exists"},
+    {KEY_OUT_DIRECTORY, "out",                "DIR",       TEXT,      INTO(out),                    0,  0,         NULL,  "Directory to write to (default: the config's figures.directory)"},
+    {KEY_CSV,           "csv",                "DIR",       TEXT,      INTO(csv),                    0,  0,         NULL,  "Directory to write to (required)"},
+    {KEY_SAMPLE,        "sample",             "N",         WHOLE,     INTO(sample),                 0,  1 << 24,   NULL,  "Measure N clouds again from the inputs (default 3; 0: none)"},
+    {KEY_SEED,          "seed",               "S",         WHOLE,     INTO(seed),                   0,  INT32_MAX, NULL,  "Of the choice of these clouds (default 1)"},
+};
+/* clang-format on */
+enum { N_OPTIONS = sizeof all_options / sizeof all_options[0] };
+
+static const option *find_option(int key) {
+  for (int a = 0; a < N_OPTIONS; a++)
+    if (all_options[a].key == key) return &all_options[a];
+  return NULL;
+}
+
+static int whole_number(const option *o, const char *text, struct argp_state *state) {
   char *end;
   const long value = strtol(text, &end, 10);
-  if (*text == '\0' || *end != '\0' || value < low || value > high)
-    argp_error(state, "%s: '%s' is not an integer from %d to %d", option, text, low, high);
+  if (*text == '\0' || *end != '\0' || value < o->low || value > o->high)
+    argp_error(state, "--%s: '%s' is not an integer from %d to %d", o->name, text, o->low, o->high);
   return (int)value;
 }
 
-static double positive(const char *text, const char *option, struct argp_state *state) {
+static double positive(const option *o, const char *text, struct argp_state *state) {
   char *end;
   const double value = strtod(text, &end);
   if (*text == '\0' || *end != '\0' || !(value > 0.0) || !isfinite(value))
-    argp_error(state, "%s: '%s' is not a positive number", option, text);
+    argp_error(state, "--%s: '%s' is not a positive number", o->name, text);
   return value;
 }
 
-static error_t parse_option(int key, char *text, struct argp_state *state) {
-  arguments *a = state->input;
-  switch (key) {
-  case KEY_SET:
-    if (!strchr(text, '=')) argp_error(state, "--set: '%s' is not KEY=VALUE", text);
+static bool is_first_word(const option *o, const char *text, struct argp_state *state) {
+  const bool first = strcmp(text, o->words[0]) == 0;
+  if (!first && strcmp(text, o->words[1]) != 0)
+    argp_error(state, "--%s: '%s' is neither %s nor %s", o->name, text, o->words[0], o->words[1]);
+  return first;
+}
+
+static void take_option(const option *o, const char *text, arguments *a, struct argp_state *state) {
+  void *at = (char *)a + o->offset;
+  switch (o->kind) {
+  case FLAG:
+    *(bool *)at = true;
+    break;
+  case WHOLE:
+    *(int *)at = whole_number(o, text, state);
+    break;
+  case POSITIVE:
+    *(double *)at = positive(o, text, state);
+    break;
+  case TEXT:
+    *(const char **)at = text;
+    break;
+  case CHOICE:
+    *(bool *)at = is_first_word(o, text, state);
+    break;
+  case OVERRIDE:
+    if (!strchr(text, '=')) argp_error(state, "--%s: '%s' is not KEY=VALUE", o->name, text);
     a->overrides[a->run.n_overrides++] = text;
     break;
-  case KEY_DRY_RUN:
-    a->run.dry_run = true;
-    break;
-  case KEY_RESUME:
-    a->run.resume = true;
-    break;
-  case KEY_FORCE:
-    a->run.force = true;
-    break;
-  case KEY_PARTIAL:
-    a->run.partial_statistics = true;
-    break;
-  case KEY_MAX_HOURS:
-    a->run.max_hours = positive(text, "--max-hours", state);
-    break;
-  case KEY_STOP_STATUS:
-    a->stop_status = whole_number(text, 0, 255, "--stop-status", state);
-    break;
-  case KEY_RANKS:
-    a->run.ranks = whole_number(text, 1, 1 << 24, "--ranks", state);
-    break;
-  case KEY_CSV:
-    a->csv = text;
-    break;
-  case KEY_OUT:
-    a->out = text;
-    break;
-  case KEY_TYPE:
-    a->float32 = strcmp(text, "float32") == 0;
-    if (!a->float32 && strcmp(text, "bfloat16") != 0)
-      argp_error(state, "--type: '%s' is neither float32 nor bfloat16", text);
-    break;
-  case KEY_SAMPLE:
-    a->sample = whole_number(text, 0, 1 << 24, "--sample", state);
-    break;
-  case KEY_SEED:
-    a->seed = whole_number(text, 0, INT32_MAX, "--seed", state);
-    break;
-  case KEY_HELP_CONFIG:
+  case LIST_KEYS:
     tg_config_print_keys();
     exit(0);
-  case ARGP_KEY_ARG:
-    if (a->argument && !a->several) argp_error(state, "'%s' is one argument too many", text);
-    if (!a->argument) a->argument = text;
-    a->more[a->n_more++] = text;
-    break;
-  case ARGP_KEY_END:
-    if (!a->argument) argp_error(state, "an argument is missing");
-    if (a->run.ranks > 0 && !a->run.dry_run)
-      argp_error(state, "--ranks plans for --dry-run; mpirun -n N runs on N ranks");
-    if (a->run.resume && a->run.force) argp_error(state, "--resume and --force exclude each other");
-    break;
-  default:
-    return ARGP_ERR_UNKNOWN;
   }
+}
+
+static void take_argument(const char *text, arguments *a, struct argp_state *state) {
+  if (a->argument && !a->several) argp_error(state, "'%s' is one argument too many", text);
+  if (!a->argument) a->argument = text;
+  a->more[a->n_more++] = text;
+}
+
+/* What is wrong with all of it together. */
+static void check_arguments(const arguments *a, struct argp_state *state) {
+  if (!a->argument) argp_error(state, "an argument is missing");
+  if (a->run.ranks > 0 && !a->run.dry_run)
+    argp_error(state, "--ranks plans for --dry-run; mpirun -n N runs on N ranks");
+  if (a->run.resume && a->run.force) argp_error(state, "--resume and --force exclude each other");
+}
+
+static error_t parse_option(int key, char *text, struct argp_state *state) {
+  const option *o = find_option(key);
+  if (o)
+    take_option(o, text, state->input, state);
+  else if (key == ARGP_KEY_ARG)
+    take_argument(text, state->input, state);
+  else if (key == ARGP_KEY_END)
+    check_arguments(state->input, state);
+  else
+    return ARGP_ERR_UNKNOWN;
   return 0;
 }
 
 /* ---- the commands ---- */
 
-#define SET_OPTION                                                                                                     \
-  { "set", KEY_SET, "KEY=VALUE", 0, "Override a key of the config, e.g. observables.overlap_k=16; may be repeated", 0 }
-
-static const struct argp_option run_options[] = {
-    SET_OPTION,
-    {"dry-run", KEY_DRY_RUN, NULL, 0, "Print the plan: shards, memory a rank, bytes to read, a time estimate", 0},
-    {"ranks", KEY_RANKS, "N", 0, "With --dry-run: plan for N ranks", 0},
-    {"resume", KEY_RESUME, NULL, 0, "Go on with an output that is not complete", 0},
-    {"force", KEY_FORCE, NULL, 0, "Replace an output that exists", 0},
-    {"max-hours", KEY_MAX_HOURS, "H", 0, "Stop after H hours; --resume goes on", 0},
-    {"stop-status", KEY_STOP_STATUS, "N", 0, "Exit status of an early stop (default 75)", 0},
-    {"partial-statistics", KEY_PARTIAL, NULL, 0, "Statistics also when the run is stopped early", 0},
-    {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0},
-    {0}};
-static const struct argp_option extract_options[] = {
-    SET_OPTION,
-    {"out", KEY_OUT, "FILE", 0, "Hidden-state file to write (required)", 0},
-    {"type", KEY_TYPE, "TYPE", 0, "float32 or bfloat16 (default)", 0},
-    {"force", KEY_FORCE, NULL, 0, "Replace a file that exists", 0},
-    {"stop-status", KEY_STOP_STATUS, "N", 0, "Exit status of an early stop (default 75)", 0},
-    {0}};
-static const struct argp_option figures_options[] = {
-    SET_OPTION, {"out", KEY_OUT, "DIR", 0, "Directory to write to (default: the config's figures.directory)", 0}, {0}};
-static const struct argp_option validate_options[] = {
-    SET_OPTION, {"help-config", KEY_HELP_CONFIG, NULL, 0, "List every key of the config", 0}, {0}};
-static const struct argp_option export_options[] = {{"csv", KEY_CSV, "DIR", 0, "Directory to write to (required)", 0},
-                                                    {0}};
-static const struct argp_option verify_options[] = {
-    {"sample", KEY_SAMPLE, "N", 0, "Measure N clouds again from the inputs (default 3; 0: none)", 0},
-    {"seed", KEY_SEED, "S", 0, "Of the choice of these clouds (default 1)", 0},
-    {0}};
-static const struct argp_option no_options[] = {{0}};
+typedef struct {
+  const char *name, *argument;
+  int (*main)(const arguments *arguments);
+  bool several; /* arguments */
+  const int *options;
+  const char *doc;
+} command;
 
 static int report(tg_status st) {
   if (st != TG_OK) fprintf(stderr, "tokengeom: %s\n", tg_last_error());
@@ -239,27 +261,28 @@ static int export_main(const arguments *a) {
   return report(tg_command_export(a->argument, a->csv));
 }
 
+/* clang-format off */
+static const int run_options[]      = {KEY_SET, KEY_DRY_RUN, KEY_RANKS, KEY_RESUME, KEY_FORCE, KEY_MAX_HOURS, KEY_STOP_STATUS, KEY_PARTIAL, KEY_HELP_CONFIG, END};
+static const int figures_options[]  = {KEY_SET, KEY_OUT_DIRECTORY, END};
+static const int verify_options[]   = {KEY_SAMPLE, KEY_SEED, END};
+static const int validate_options[] = {KEY_SET, KEY_HELP_CONFIG, END};
+static const int extract_options[]  = {KEY_SET, KEY_OUT_FILE, KEY_TYPE, KEY_FORCE_FILE, KEY_STOP_STATUS, END};
+static const int export_options[]   = {KEY_CSV, END};
+static const int no_options[]       = {END};
+
 static const command commands[] = {
-    {"run", "CONFIG", "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work.",
-     run_options, run_main, false},
-    {"figures", "CONFIG|RESULTS...",
-     "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF.",
-     figures_options, figures_main, true},
-    {"report", "RESULTS", "Print a table of layers and what stands out.", no_options, report_main, false},
-    {"verify", "RESULTS",
-     "Check that a result file is what a run wrote: provenance, shapes, checksums, statistics, a sample of clouds. "
-     "Exit "
-     "status 0 good, 65 not, 66 no such file, 75 good but not complete.",
-     verify_options, verify_main, false},
-    {"validate", "CONFIG", "Check a config and its inputs and print the study with every default filled in.",
-     validate_options, validate_main, false},
-    {"extract", "CONFIG",
-     "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work.", extract_options,
-     extract_main, false},
-    {"info", "FILE", "Say what a result file or a hidden-state file holds and how complete it is.", no_options,
-     info_main, false},
-    {"export", "RESULTS", "Write every dataset of a result file as CSV.", export_options, export_main, false},
+    /* name      argument             main           several options           doc */
+    {"run",      "CONFIG",            run_main,      false,  run_options,      "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work."},
+    {"figures",  "CONFIG|RESULTS...", figures_main,  true,   figures_options,  "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF."},
+    {"report",   "RESULTS",           report_main,   false,  no_options,       "Print a table of layers and what stands out."},
+    {"verify",   "RESULTS",           verify_main,   false,  verify_options,   "Check that a result file is what a run wrote: provenance, shapes, checksums, statistics, a sample of clouds. "
+                                                                               "Exit status 0 good, 65 not, 66 no such file, 75 good but not complete."},
+    {"validate", "CONFIG",            validate_main, false,  validate_options, "Check a config and its inputs and print the study with every default filled in."},
+    {"extract",  "CONFIG",            extract_main,  false,  extract_options,  "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work."},
+    {"info",     "FILE",              info_main,     false,  no_options,       "Say what a result file or a hidden-state file holds and how complete it is."},
+    {"export",   "RESULTS",           export_main,   false,  export_options,   "Write every dataset of a result file as CSV."},
 };
+/* clang-format on */
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *out) {
@@ -281,10 +304,20 @@ static bool is_other_rank(void) {
   return rank > 0;
 }
 
+/* A command's options as argp takes them: out [N_OPTIONS + 1], zero. */
+static void list_options(const command *c, struct argp_option *out) {
+  for (const int *key = c->options; *key != END; key++) {
+    const option *o = find_option(*key);
+    *out++ = (struct argp_option){o->name, o->key, o->argument, 0, o->help, 0};
+  }
+}
+
 static int run_command(const command *c, int argc, char **argv) {
   arguments a = {.stop_status = TG_ESTOPPED, .sample = 3, .seed = 1};
   char name[64];
-  const struct argp argp = {c->options, parse_option, c->argument, c->doc, NULL, NULL, NULL};
+  struct argp_option listed[N_OPTIONS + 1] = {0};
+  const struct argp argp = {listed, parse_option, c->argument, c->doc, NULL, NULL, NULL};
+  list_options(c, listed);
   a.overrides = calloc((size_t)argc, sizeof *a.overrides);
   a.more = calloc((size_t)argc, sizeof *a.more);
   a.several = c->several;

@@ -1,467 +1,20 @@
-/* Reading goes over the table of keys in keys.c; what is special about a few of them stands in read_special. */
+/* Reading goes over the table of keys in keys.c, section by section. */
 #include "config/config.h"
 
 #include "base/memory.h"
-#include "config/keys.h"
-#include "config/node.h"
+#include "config/paths.h"
 #include "config/print.h"
-#include <ctype.h>
+#include "config/reading.h"
+#include "config/special.h"
+#include "config/values.h"
 #include <errno.h>
-#include <glob.h>
-#include <inttypes.h>
 #include <libgen.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-enum { MAX_FILE = 16 << 20, MAX_MISTAKES = 50 };
-
-/* One reading of one file. */
-typedef struct {
-  tg_config *config;
-  const char *const *overrides;
-  char mistakes[15000];
-  size_t used;
-  bool inputs;                         /* must be there */
-  int n_mistakes, n_listed, n_missing; /* listed: written down; missing: files that cannot be read */
-} reading;
-
-/* ---- mistakes ---- */
-
-static void mistake_at(reading *r, const tg_node *where, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void mistake_at(reading *r, const tg_node *where, const char *format, ...) {
-  char line[1024];
-  int length = 0;
-  r->n_mistakes++;
-  if (where && where->override >= 0)
-    length = snprintf(line, sizeof line, "--set %.200s: ", r->overrides[where->override]);
-  else if (where && where->line > 0)
-    length = snprintf(line, sizeof line, "%.400s:%d:%d: ", r->config->path, where->line, where->column);
-  else
-    length = snprintf(line, sizeof line, "%.400s: ", r->config->path);
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line + length, sizeof line - (size_t)length, format, args);
-  va_end(args);
-  for (char *at = line; *at; at++)
-    if (iscntrl((unsigned char)*at)) *at = '?'; /* a value may hold line breaks */
-  if (r->n_listed == MAX_MISTAKES || r->n_listed + 1 < r->n_mistakes || r->used + strlen(line) + 2 > sizeof r->mistakes)
-    return;
-  r->used += (size_t)sprintf(r->mistakes + r->used, "%s%s", r->used ? "\n" : "", line);
-  r->n_listed++;
-}
-
-/* What a node is, for messages; a ring, so that two fit into one message. */
-static const char *shown(const tg_node *node) {
-  static _Thread_local char text[2][80];
-  static _Thread_local int turn;
-  if (node->kind == TG_NODE_LIST) return "a list";
-  if (node->kind == TG_NODE_MAP) return "a map";
-  if (!node->quoted && !node->text[0]) return "nothing";
-  int length = (int)strnlen(node->text, 60);
-  while (length == 60 && ((unsigned char)node->text[length] & 0xC0) == 0x80) length--; /* do not cut a character */
-  char *out = text[turn = !turn];
-  snprintf(out, sizeof text[0], "%s'%.*s%s'", node->quoted ? "the text " : "", length, node->text,
-           node->text[length] ? "..." : "");
-  return out;
-}
-
-/* A key's full name, e.g. "models[0].source.tokens". */
-static const char *full_name(const tg_key *key, int model) {
-  static _Thread_local char name[128];
-  const char *section = tg_section_names[key->section], *number = strstr(section, "[]");
-  if (number)
-    snprintf(name, sizeof name, "%.*s[%d]%s%s", (int)(number - section), section, model, number + 2, key->name);
-  else
-    snprintf(name, sizeof name, "%s%s", section, key->name);
-  return name;
-}
-
-/* ---- scalars ---- */
-
-static bool is_number_text(const tg_node *node) {
-  return node->kind == TG_NODE_SCALAR && !node->quoted && node->text[0];
-}
-
-/* A decimal integer and nothing else. No leading zeros: for YAML 1.1 they make an octal number. */
-static bool is_integer(const tg_node *node) {
-  if (!is_number_text(node)) return false;
-  const char *digits = node->text + (node->text[0] == '-' || node->text[0] == '+');
-  return digits[0] && digits[strspn(digits, "0123456789")] == '\0' && (digits[0] != '0' || !digits[1]);
-}
-
-static bool parse_int64(const tg_node *node, int64_t low, int64_t high, int64_t *out) {
-  errno = 0;
-  *out = strtoll(node->text, NULL, 10);
-  return errno == 0 && *out >= low && *out <= high;
-}
-
-static bool parse_uint64(const tg_node *node, uint64_t *out) {
-  errno = 0;
-  *out = strtoull(node->text, NULL, 10);
-  return errno == 0 && node->text[0] != '-';
-}
-
-static bool parse_real(const tg_node *node, double *out) {
-  if (!is_number_text(node) || strpbrk(node->text, "xXpPnN")) return false; /* neither hexadecimal nor inf nor nan */
-  char *end;
-  *out = strtod(node->text, &end);
-  return *end == '\0' && isfinite(*out);
-}
-
-static bool parse_bool(const tg_node *node, bool *out) {
-  static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
-  for (int a = 0; a < 6 && is_number_text(node); a++)
-    if (strcasecmp(node->text, words[a]) == 0) {
-      *out = a % 2;
-      return true;
-    }
-  return false;
-}
-
-static bool is_word(const tg_node *node, const char *word) {
-  return node->kind == TG_NODE_SCALAR && strcmp(node->text, word) == 0;
-}
-
-/* An integer low..high; false, and a mistake, where there is none. */
-static bool read_integer(reading *r, const char *name, const tg_node *node, int64_t low, int64_t high, int64_t *out) {
-  const bool integer = is_integer(node);
-  if (integer && parse_int64(node, low, high, out)) return true;
-  mistake_at(r, node, "%s: %s is %s, expected %" PRId64 " to %" PRId64, name, shown(node),
-             integer ? "out of range" : "not an integer", low, high);
-  *out = low;
-  return false;
-}
-
-static void read_seed(reading *r, const char *name, const tg_node *node, uint64_t *out) {
-  const bool integer = is_integer(node);
-  if (!integer || !parse_uint64(node, out))
-    mistake_at(r, node, "%s: %s is %s, expected 0 to %" PRIu64, name, shown(node),
-               integer ? "out of range" : "not an integer", UINT64_MAX);
-}
-
-static double read_real(reading *r, const tg_key *key, int model, const tg_node *node) {
-  double value = 0.0;
-  if (!parse_real(node, &value))
-    mistake_at(r, node, "%s: %s is not a number, expected %" PRId64 " to %" PRId64, full_name(key, model), shown(node),
-               key->low, key->high);
-  else if (value < (double)key->low || value > (double)key->high)
-    mistake_at(r, node, "%s: %s is out of range, expected %" PRId64 " to %" PRId64, full_name(key, model), shown(node),
-               key->low, key->high);
-  return value;
-}
-
-/* A path as the config's directory sees it, with the directories on the way straightened out where they exist. */
-static char *resolve_path(const tg_config *config, const char *path) {
-  char *out = NULL, *copy, *directory;
-  if (asprintf(&out, "%s%s%s", path[0] == '/' ? "" : config->directory, path[0] == '/' ? "" : "/", path) < 0) abort();
-  for (size_t end = strlen(out); end > 1 && out[end - 1] == '/'; end--) out[end - 1] = '\0';
-  copy = tg_copy_string(out);
-  directory = realpath(dirname(copy), NULL);
-  if (directory) {
-    char *plain = NULL;
-    if (asprintf(&plain, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, strrchr(out, '/') + 1) < 0) abort();
-    free(out);
-    out = plain;
-  }
-  free(directory);
-  free(copy);
-  return out;
-}
-
-static bool is_null(const tg_node *node) {
-  return node->kind == TG_NODE_SCALAR && !node->quoted &&
-         (!node->text[0] || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
-}
-
-static char *read_path(reading *r, const tg_key *key, int model, const tg_node *node) {
-  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
-    mistake_at(r, node, "%s: %s is not a path", full_name(key, model), shown(node));
-    return tg_copy_string("");
-  }
-  char *path = resolve_path(r->config, node->text);
-  if (!tg_node_is_text(path)) mistake_at(r, node, "%s: %s is not UTF-8", full_name(key, model), path);
-  return path;
-}
-
-static void read_plain(reading *r, const tg_key *key, int model, const tg_node *node, void *into) {
-  void *at = (char *)into + key->offset;
-  int64_t integer;
-  switch (key->type) {
-  case TG_KEY_INT:
-    read_integer(r, full_name(key, model), node, key->low, key->high, &integer);
-    *(int *)at = (int)integer;
-    break;
-  case TG_KEY_INT64:
-    read_integer(r, full_name(key, model), node, key->low, key->high, at);
-    break;
-  case TG_KEY_UINT64:
-    read_seed(r, full_name(key, model), node, at);
-    break;
-  case TG_KEY_REAL:
-    *(double *)at = read_real(r, key, model, node);
-    break;
-  case TG_KEY_BOOL:
-    if (!parse_bool(node, at)) mistake_at(r, node, "%s: %s is not true or false", full_name(key, model), shown(node));
-    break;
-  case TG_KEY_PATH:
-    *(char **)at = read_path(r, key, model, node);
-    break;
-  default:
-    break;
-  }
-}
-
-/* ---- lists of integers ---- */
-
-/* A listed number and where it stands, so that the second of two equal ones can be pointed at. */
-typedef struct {
-  int64_t value;
-  const tg_node *node;
-} listed;
-
-static int by_value(const void *a, const void *b) {
-  const listed *x = a, *y = b;
-  if (x->value != y->value) return x->value > y->value ? 1 : -1;
-  if (x->node->line != y->node->line) return x->node->line - y->node->line;
-  return x->node->column - y->node->column;
-}
-
-/* Ascending, distinct integers low..high. The list may be empty. */
-static int64_t read_list(reading *r, const char *name, const tg_node *node, int64_t low, int64_t high, int64_t **out) {
-  *out = NULL;
-  if (node->kind != TG_NODE_LIST) {
-    mistake_at(r, node, "%s: %s is not a list of integers", name, shown(node));
-    return 0;
-  }
-  listed *items = calloc((size_t)node->n + 1, sizeof *items);
-  *out = calloc((size_t)node->n + 1, sizeof **out);
-  if (!items || !*out) abort();
-  int64_t n = 0;
-  for (int a = 0; a < node->n; a++) {
-    items[n].node = node->items[a];
-    if (read_integer(r, name, node->items[a], low, high, &items[n].value)) n++;
-  }
-  qsort(items, (size_t)n, sizeof *items, by_value);
-  for (int64_t a = 0; a < n; a++) {
-    (*out)[a] = items[a].value;
-    if (a > 0 && items[a].value == items[a - 1].value)
-      mistake_at(r, items[a].node, "%s: %" PRId64 " is listed twice", name, items[a].value);
-  }
-  free(items);
-  return n;
-}
-
-static int *to_ints(int64_t *list, int64_t n) {
-  int *out = calloc((size_t)n + 1, sizeof *out);
-  if (!out) abort();
-  for (int64_t a = 0; a < n; a++) out[a] = (int)list[a];
-  free(list);
-  return out;
-}
-
-static bool all_or_list(reading *r, const char *name, const tg_node *node, int64_t low, int64_t high, int64_t **list,
-                        int64_t *n) {
-  *n = 0;
-  *list = NULL;
-  if (is_word(node, "all")) return true;
-  if (node->kind != TG_NODE_LIST) {
-    mistake_at(r, node, "%s: %s is neither 'all' nor a list of integers", name, shown(node));
-    return true;
-  }
-  *n = read_list(r, name, node, low, high, list);
-  if (node->n == 0) mistake_at(r, node, "%s: the list is empty, expected 'all' or some integers", name);
-  return false;
-}
-
-static void read_scales(reading *r, const char *name, const tg_node *node) {
-  int64_t *list = NULL;
-  const int64_t n = read_list(r, name, node, 2, TG_MAX_SCALE, &list);
-  if (node->kind == TG_NODE_LIST && (node->n == 0 || n > TG_MAX_SCALES))
-    mistake_at(r, node, "%s: %d scales, expected 1 to %d", name, node->n, TG_MAX_SCALES);
-  for (int64_t a = 0; a < n; a++)
-    if (list[a] % 2) mistake_at(r, node, "%s: %" PRId64 " is odd, expected even ranks n2 = 2 n1", name, list[a]);
-  r->config->n_scales = (int)(n < TG_MAX_SCALES ? n : TG_MAX_SCALES);
-  for (int a = 0; a < r->config->n_scales; a++) r->config->scales[a] = (int)list[a];
-  free(list);
-}
-
-static void read_formats(reading *r, const char *name, const tg_node *node) {
-  if (node->kind != TG_NODE_LIST) mistake_at(r, node, "%s: %s is not a list of csv, png, pdf", name, shown(node));
-  for (int a = 0; node->kind == TG_NODE_LIST && a < node->n; a++) {
-    bool *known = is_word(node->items[a], "csv")   ? &r->config->figures_csv
-                  : is_word(node->items[a], "png") ? &r->config->figures_png
-                  : is_word(node->items[a], "pdf") ? &r->config->figures_pdf
-                                                   : NULL;
-    if (!known)
-      mistake_at(r, node->items[a], "%s: %s is unknown, expected csv, png or pdf", name, shown(node->items[a]));
-    else if (*known)
-      mistake_at(r, node->items[a], "%s: %s is listed twice", name, shown(node->items[a]));
-    else
-      *known = true;
-  }
-}
-
-static void read_figure_prompts(reading *r, const tg_key *key, const tg_node *node) {
-  tg_config *c = r->config;
-  int64_t number = 0;
-  if (node->kind != TG_NODE_LIST)
-    read_integer(r, full_name(key, 0), node, 1, 10000, &number);
-  else {
-    c->n_figure_prompt_ids = read_list(r, full_name(key, 0), node, INT64_MIN, INT64_MAX, &c->figure_prompt_ids);
-    if (node->n == 0) mistake_at(r, node, "%s: the list is empty, expected a number or some ids", full_name(key, 0));
-  }
-  c->figure_prompts = (int)number;
-}
-
-/* ---- models ---- */
-
-/* Takes the path. A file that cannot be read is missing. */
-static void check_input(reading *r, const char *name, const tg_node *node, const char *path) {
-  struct stat at;
-  if (stat(path, &at) != 0 || access(path, R_OK) != 0) {
-    r->n_missing++;
-    mistake_at(r, node, "%s: %s: %s", name, path, strerror(errno));
-  } else if (S_ISDIR(at.st_mode))
-    mistake_at(r, node, "%s: %s is a directory, expected a file", name, path);
-  else if (!tg_node_is_text(path))
-    mistake_at(r, node, "%s: the name of %s is not UTF-8", name, path);
-}
-
-static void add_file(reading *r, const char *name, const tg_node *node, tg_source_config *source, char *path) {
-  source->files = realloc(source->files, ((size_t)source->n_files + 1) * sizeof *source->files);
-  if (!source->files) abort();
-  source->files[source->n_files++] = path;
-  check_input(r, name, node, path);
-}
-
-/* The pattern below the config's directory, whose own name is taken as it is. */
-static char *glob_pattern(const tg_config *config, const char *pattern) {
-  if (pattern[0] == '/') return tg_copy_string(pattern);
-  char *out = malloc(2 * strlen(config->directory) + strlen(pattern) + 2), *end = out;
-  if (!out) abort();
-  for (const char *from = config->directory; *from; from++) {
-    if (strchr("*?[\\", *from)) *end++ = '\\';
-    *end++ = *from;
-  }
-  sprintf(end, "/%s", pattern);
-  return out;
-}
-
-static int bytewise(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-/* One path or glob; its matches in bytewise order. */
-static void read_glob(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
-  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
-    mistake_at(r, node, "%s: %s is not a path", name, shown(node));
-    return;
-  }
-  char *path = resolve_path(r->config, node->text);
-  if (access(path, F_OK) == 0 || !strpbrk(node->text, "*?[")) { /* a file may have a star in its name */
-    add_file(r, name, node, source, path);
-    return;
-  }
-  char *pattern = glob_pattern(r->config, node->text);
-  glob_t found = {0};
-  if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
-    qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, bytewise);
-    for (size_t a = 0; a < found.gl_pathc; a++)
-      add_file(r, name, node, source, resolve_path(r->config, found.gl_pathv[a]));
-  } else {
-    r->n_missing++;
-    mistake_at(r, node, "%s: no file matches %s", name, path);
-  }
-  globfree(&found);
-  free(pattern);
-  free(path);
-}
-
-static void check_distinct_files(reading *r, const char *name, const tg_node *node, const tg_source_config *source) {
-  char **sorted = calloc((size_t)source->n_files + 1, sizeof *sorted);
-  if (!sorted) abort();
-  for (int a = 0; a < source->n_files; a++) sorted[a] = source->files[a];
-  qsort(sorted, (size_t)source->n_files, sizeof *sorted, bytewise);
-  for (int a = 1; a < source->n_files; a++)
-    if (strcmp(sorted[a], sorted[a - 1]) == 0) mistake_at(r, node, "%s: %s is listed twice", name, sorted[a]);
-  free(sorted);
-}
-
-static void read_files(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
-  char copy[128];
-  snprintf(copy, sizeof copy, "%s", name); /* full_name has one buffer */
-  if (node->kind == TG_NODE_LIST) {
-    for (int a = 0; a < node->n; a++) read_glob(r, copy, node->items[a], source);
-    if (node->n == 0) mistake_at(r, node, "%s: the list is empty, expected paths", copy);
-  } else
-    read_glob(r, copy, node, source);
-  check_distinct_files(r, copy, node, source);
-}
-
-static void read_name(reading *r, const char *name, const tg_node *node, tg_model_config *model) {
-  if (is_null(node)) return;
-  const bool text = node->kind == TG_NODE_SCALAR && node->text[0];
-  const size_t good =
-      text ? strspn(node->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") : 0;
-  if (!text || node->text[good] || good > 200 || is_word(node, ".") || is_word(node, ".."))
-    mistake_at(r, node, "%s: %s is not a name, expected letters, digits, '.', '_' and '-'", name, shown(node));
-  else
-    model->name = tg_copy_string(node->text);
-}
-
-/* The path of a file that there must be. */
-static void read_input_file(reading *r, const char *name, const tg_node *node, char **path) {
-  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
-    mistake_at(r, node, "%s: %s is not a path", name, shown(node));
-    return;
-  }
-  *path = resolve_path(r->config, node->text);
-  check_input(r, name, node, *path);
-}
-
-static void read_directory(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
-  struct stat at;
-  if (node->kind != TG_NODE_SCALAR || is_null(node) || !node->text[0]) {
-    mistake_at(r, node, "%s: %s is not a path", name, shown(node));
-    return;
-  }
-  source->directory = resolve_path(r->config, node->text);
-  if (stat(source->directory, &at) != 0) {
-    r->n_missing++;
-    mistake_at(r, node, "%s: %s: %s", name, source->directory, strerror(errno));
-  } else if (!S_ISDIR(at.st_mode))
-    mistake_at(r, node, "%s: %s is a file, expected a directory", name, source->directory);
-  else if (!tg_node_is_text(source->directory))
-    mistake_at(r, node, "%s: the name of %s is not UTF-8", name, source->directory);
-}
-
-static void read_short_prompts(reading *r, const char *name, const tg_node *node, tg_source_config *source) {
-  source->keep_short = is_word(node, "keep");
-  if (!source->keep_short && !is_word(node, "leave_out"))
-    mistake_at(r, node, "%s: %s is unknown, expected leave_out or keep", name, shown(node));
-}
-
-static void read_kernel(reading *r, const char *name, const tg_node *node) {
-  for (int a = 0; a < TG_N_COMPUTE_KERNELS; a++)
-    if (is_word(node, tg_compute_kernels[a])) {
-      r->config->kernel = a;
-      return;
-    }
-  mistake_at(r, node, "%s: %s is unknown, expected auto, float32, bfloat16 or split", name, shown(node));
-}
-
-static const char *read_kind(reading *r, const tg_node *node, const char *name, tg_source_config *source) {
-  for (int kind = 0; kind < TG_N_SOURCE_KINDS; kind++)
-    if (is_word(node, tg_source_kinds[kind])) {
-      source->kind = (tg_source_kind)kind;
-      return tg_source_kinds[kind];
-    }
-  mistake_at(r, node, "%s: %s is unknown, expected hdf5, llama, summaries or synthetic", name, shown(node));
-  return NULL;
-}
+enum { MAX_FILE = 16 << 20 };
 
 /* ---- sections ---- */
 
@@ -473,7 +26,7 @@ static bool belongs_to_another_kind(const char *word, const char *kind) {
   return false;
 }
 
-static void report_unknown(reading *r, tg_section section, int model, const char *kind, const tg_node *map) {
+static void report_unknown(tg_reading *r, tg_section section, const char *kind, const tg_node *map) {
   for (int a = 0; a < map->n; a++) {
     if (map->used[a]) continue;
     const tg_key like = {.section = section, .name = map->keys[a]};
@@ -483,48 +36,93 @@ static void report_unknown(reading *r, tg_section section, int model, const char
     while (strcmp(map->keys[first], map->keys[a]) != 0) first++;
     tg_keys_near(map->keys[a], section, kind, near, sizeof near);
     if (first < a)
-      mistake_at(r, item, "%.100s: the key is given twice, first in line %d", full_name(&like, model),
-                 map->items[first]->line);
+      tg_reading_mistake(r, item, "%.100s: the key is given twice, first in line %d", tg_reading_name(r, &like),
+                         map->items[first]->line);
     else if (section == TG_SECTION_SOURCE && belongs_to_another_kind(map->keys[a], kind))
-      mistake_at(r, item, "%.100s: a source of kind %s has no such key", full_name(&like, model), kind);
+      tg_reading_mistake(r, item, "%.100s: a source of kind %s has no such key", tg_reading_name(r, &like), kind);
     else if (near[0])
-      mistake_at(r, item, "%.100s: unknown key, did you mean '%s'?", full_name(&like, model), near);
+      tg_reading_mistake(r, item, "%.100s: unknown key, did you mean '%s'?", tg_reading_name(r, &like), near);
     else
-      mistake_at(r, item, "%.100s: unknown key", full_name(&like, model));
+      tg_reading_mistake(r, item, "%.100s: unknown key", tg_reading_name(r, &like));
   }
 }
 
-static void read_special(reading *r, const tg_key *key, int model, tg_node *node);
+static void read_models(tg_reading *r, tg_node *node);
+static void read_source(tg_reading *r, tg_node *node);
+
+/* One key into its place in the section's struct. */
+static void read_key(tg_reading *r, const tg_key *key, tg_node *node, void *into) {
+  const char *name = tg_reading_name(r, key);
+  void *at = (char *)into + key->offset;
+  int64_t integer;
+  switch (key->type) {
+  case TG_KEY_INT:
+    tg_values_integer(r, name, node, key->low, key->high, &integer);
+    *(int *)at = (int)integer;
+    break;
+  case TG_KEY_INT64:
+    tg_values_integer(r, name, node, key->low, key->high, at);
+    break;
+  case TG_KEY_UINT64:
+    tg_values_seed(r, name, node, at);
+    break;
+  case TG_KEY_REAL:
+    tg_values_real(r, name, node, key->low, key->high, at);
+    break;
+  case TG_KEY_BOOL:
+    tg_values_bool(r, name, node, at);
+    break;
+  case TG_KEY_PATH:
+    tg_paths_output(r, name, node, at);
+    break;
+  case TG_KEY_SPECIAL:
+    tg_special_read(r, key, node);
+    break;
+  case TG_KEY_NESTED: /* a source's kind is read before its keys */
+    if (key->section == TG_SECTION_ROOT) read_models(r, node);
+    if (key->section == TG_SECTION_MODEL) read_source(r, node);
+    break;
+  }
+}
 
 /* All keys of one section from its map; an absent key is read from its default. */
-static void read_section(reading *r, tg_section section, int model, const char *kind, tg_node *map, void *into) {
+static void read_section(tg_reading *r, tg_section section, const char *kind, tg_node *map, void *into) {
   char problem[256];
   for (int a = 0; a < tg_n_keys; a++) {
     const tg_key *key = &tg_keys[a];
     if (key->section != section || (key->kind[0] && (!kind || strcmp(key->kind, kind) != 0))) continue;
     tg_node *node = tg_node_get(map, key->name), *fallback = NULL;
     if (!node && !key->value) {
-      mistake_at(r, map, "%s: is missing (%s)", full_name(key, model), key->help);
+      tg_reading_mistake(r, map, "%s: is missing (%s)", tg_reading_name(r, key), key->help);
       continue;
     }
     if (!node) node = fallback = tg_node_parse(key->value, strlen(key->value), -1, problem, sizeof problem);
-    if (key->type == TG_KEY_SPECIAL)
-      read_special(r, key, model, node);
-    else
-      read_plain(r, key, model, node, into);
+    read_key(r, key, node, into);
     tg_node_free(fallback);
   }
 }
 
 /* Whether a section is a map; one without a single key is an empty map. */
-static bool is_map(reading *r, const char *name, tg_node *node) {
-  if (is_null(node)) node->kind = TG_NODE_MAP;
+static bool is_map(tg_reading *r, const char *name, tg_node *node) {
+  if (tg_node_is_null(node)) node->kind = TG_NODE_MAP;
   if (node->kind == TG_NODE_MAP) return true;
-  mistake_at(r, node, "%s: %s, expected a map of keys", name, shown(node));
+  tg_reading_mistake(r, node, "%s: %s, expected a map of keys", name, tg_reading_shown(node));
   return false;
 }
 
-static void read_source(reading *r, int model, tg_node *node) {
+static const char *read_kind(tg_reading *r, const tg_node *node, const char *name, tg_source_config *source) {
+  for (int kind = 0; kind < TG_N_SOURCE_KINDS; kind++)
+    if (tg_node_is_word(node, tg_source_kinds[kind])) {
+      source->kind = (tg_source_kind)kind;
+      return tg_source_kinds[kind];
+    }
+  tg_reading_mistake(r, node, "%s: %s is unknown, expected hdf5, llama, summaries or synthetic", name,
+                     tg_reading_shown(node));
+  return NULL;
+}
+
+static void read_source(tg_reading *r, tg_node *node) {
+  const int model = r->model;
   tg_source_config *source = &r->config->models[model].source;
   char name[64];
   snprintf(name, sizeof name, "models[%d].source", model);
@@ -532,36 +130,36 @@ static void read_source(reading *r, int model, tg_node *node) {
   const tg_node *kind_node = tg_node_get(node, "kind");
   snprintf(name, sizeof name, "models[%d].source.kind", model);
   if (!kind_node) {
-    mistake_at(r, node, "%s: is missing, expected hdf5, llama, summaries or synthetic", name);
+    tg_reading_mistake(r, node, "%s: is missing, expected hdf5, llama, summaries or synthetic", name);
     return;
   }
   const char *kind = read_kind(r, kind_node, name, source);
   if (!kind) return; /* its keys cannot be told right from wrong */
   const int before = r->n_mistakes;
-  read_section(r, TG_SECTION_SOURCE, model, kind, node, source);
-  report_unknown(r, TG_SECTION_SOURCE, model, kind, node);
+  read_section(r, TG_SECTION_SOURCE, kind, node, source);
+  report_unknown(r, TG_SECTION_SOURCE, kind, node);
   if (source->kind != TG_SOURCE_SYNTHETIC || r->n_mistakes > before) return;
   if (source->dimension + source->spread > source->width)
-    mistake_at(r, node, "models[%d].source: dimension + spread is %d, but width only %d", model,
-               source->dimension + source->spread, source->width);
+    tg_reading_mistake(r, node, "models[%d].source: dimension + spread is %d, but width only %d", model,
+                       source->dimension + source->spread, source->width);
   if (source->dimension - source->spread < 1)
-    mistake_at(r, node, "models[%d].source: dimension - spread is %d, expected at least 1", model,
-               source->dimension - source->spread);
+    tg_reading_mistake(r, node, "models[%d].source: dimension - spread is %d, expected at least 1", model,
+                       source->dimension - source->spread);
 }
 
-static void check_unique_names(reading *r, const tg_node *list) {
+static void check_unique_names(tg_reading *r, const tg_node *list) {
   for (int a = 0; a < r->config->n_models; a++)
     for (int b = 0; b < a; b++) {
       const char *x = r->config->models[a].name, *y = r->config->models[b].name;
       if (x && y && strcmp(x, y) == 0) /* a results file has one group of that name */
-        mistake_at(r, list->items[a], "models[%d].name: '%s' is the name of models[%d] too", a, x, b);
+        tg_reading_mistake(r, list->items[a], "models[%d].name: '%s' is the name of models[%d] too", a, x, b);
     }
 }
 
-static void read_models(reading *r, tg_node *node) {
+static void read_models(tg_reading *r, tg_node *node) {
   if (node->kind != TG_NODE_LIST || node->n == 0) {
-    mistake_at(r, node, "models: %s, expected a list of models",
-               node->kind == TG_NODE_LIST ? "an empty list" : shown(node));
+    tg_reading_mistake(r, node, "models: %s, expected a list of models",
+                       node->kind == TG_NODE_LIST ? "an empty list" : tg_reading_shown(node));
     return;
   }
   r->config->models = calloc((size_t)node->n, sizeof *r->config->models);
@@ -569,110 +167,29 @@ static void read_models(reading *r, tg_node *node) {
   r->config->n_models = node->n;
   for (int m = 0; m < node->n; m++) {
     char name[64];
+    r->model = m;
     snprintf(name, sizeof name, "models[%d]", m);
     if (!is_map(r, name, node->items[m])) continue;
-    read_section(r, TG_SECTION_MODEL, m, NULL, node->items[m], NULL);
-    report_unknown(r, TG_SECTION_MODEL, m, NULL, node->items[m]);
+    read_section(r, TG_SECTION_MODEL, NULL, node->items[m], &r->config->models[m]);
+    report_unknown(r, TG_SECTION_MODEL, NULL, node->items[m]);
   }
   check_unique_names(r, node);
 }
 
-static void read_special(reading *r, const tg_key *key, int model, tg_node *node) {
-  tg_config *c = r->config;
-  int64_t *list = NULL, n = 0;
-  const char *name = full_name(key, model);
-  switch (key->section) {
-  case TG_SECTION_MODEL:
-    if (strcmp(key->name, "name") == 0)
-      read_name(r, name, node, &c->models[model]);
-    else
-      read_source(r, model, node);
-    break;
-  case TG_SECTION_SOURCE:
-    if (strcmp(key->name, "files") == 0 || strcmp(key->name, "prompts") == 0)
-      read_files(r, name, node, &c->models[model].source);
-    else if (strcmp(key->name, "model") == 0)
-      read_input_file(r, name, node, &c->models[model].source.model_file);
-    else if (strcmp(key->name, "directory") == 0)
-      read_directory(r, name, node, &c->models[model].source);
-    else if (strcmp(key->name, "prompt_ids") == 0 && !is_null(node))
-      read_input_file(r, name, node, &c->models[model].source.prompt_ids_file);
-    else if (strcmp(key->name, "short_prompts") == 0)
-      read_short_prompts(r, name, node, &c->models[model].source);
-    break;
-  case TG_SECTION_SHUFFLE:
-    c->all_levels = all_or_list(r, name, node, 0, 1000, &list, &n);
-    c->n_levels = (int)n;
-    c->levels = to_ints(list, n);
-    break;
-  case TG_SECTION_OBSERVABLES:
-    if (strcmp(key->name, "scales") == 0)
-      read_scales(r, name, node);
-    else {
-      c->n_angle_layers = (int)read_list(r, name, node, 0, 100000, &list);
-      c->angle_layers = to_ints(list, c->n_angle_layers);
-    }
-    break;
-  case TG_SECTION_COMPUTE:
-    read_kernel(r, name, node);
-    break;
-  case TG_SECTION_FIGURES:
-    if (strcmp(key->name, "formats") == 0)
-      read_formats(r, name, node);
-    else
-      read_figure_prompts(r, key, node);
-    break;
-  default:
-    if (strcmp(key->name, "models") == 0)
-      read_models(r, node);
-    else
-      c->all_prompts = all_or_list(r, name, node, INT64_MIN, INT64_MAX, &c->prompt_ids, &c->n_prompt_ids);
-  }
-}
-
-static bool is_same_file(const char *a, const char *b) {
-  struct stat x, y;
-  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
-}
-
-static bool is_summary(const char *directory, const char *output) {
-  bool same = false;
-  for (int a = 0; directory && a < TG_N_SUMMARIES; a++) {
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s", directory, tg_summary_files[a]) < 0) abort();
-    same |= is_same_file(path, output);
-    free(path);
-  }
-  return same;
-}
-
-/* Writing the results must not destroy what they are made from. */
-static void check_output(reading *r, tg_node *root) {
-  const tg_config *c = r->config;
-  for (int m = 0; c->output && m < c->n_models; m++) {
-    const tg_source_config *source = &c->models[m].source;
-    bool same = (source->model_file && is_same_file(source->model_file, c->output)) ||
-                (source->prompt_ids_file && is_same_file(source->prompt_ids_file, c->output)) ||
-                is_summary(source->directory, c->output);
-    for (int a = 0; a < source->n_files; a++) same |= is_same_file(source->files[a], c->output);
-    if (same) mistake_at(r, tg_node_get(root, "output"), "output: %s is also an input, of models[%d]", c->output, m);
-  }
-}
-
-static void read_root(reading *r, tg_node *root) {
+static void read_root(tg_reading *r, tg_node *root) {
   char name[32];
   if (!is_map(r, "the file", root)) return;
-  read_section(r, TG_SECTION_ROOT, 0, NULL, root, r->config);
+  read_section(r, TG_SECTION_ROOT, NULL, root, r->config);
   for (int s = TG_SECTION_SHUFFLE; s < TG_N_SECTIONS; s++) {
     snprintf(name, sizeof name, "%.*s", (int)strlen(tg_section_names[s]) - 1, tg_section_names[s]);
     tg_node *empty = tg_node_parse("", 0, -1, name, 0), *map = tg_node_get(root, name);
     if (map && !is_map(r, name, map)) map = NULL;
-    read_section(r, (tg_section)s, 0, NULL, map ? map : empty, r->config);
-    if (map) report_unknown(r, (tg_section)s, 0, NULL, map);
+    read_section(r, (tg_section)s, NULL, map ? map : empty, r->config);
+    if (map) report_unknown(r, (tg_section)s, NULL, map);
     tg_node_free(empty);
   }
-  report_unknown(r, TG_SECTION_ROOT, 0, NULL, root);
-  check_output(r, root);
+  report_unknown(r, TG_SECTION_ROOT, NULL, root);
+  tg_paths_check_output(r, tg_node_get(root, "output"));
 }
 
 /* ---- the file ---- */
@@ -702,18 +219,18 @@ static tg_status read_file(const char *path, char **text, size_t *length) {
   return st;
 }
 
-static void apply_overrides(reading *r, int n, tg_node *root) {
+static void apply_overrides(tg_reading *r, int n, tg_node *root) {
   char problem[600];
   for (int a = 0; a < n; a++) {
     const char *text = r->overrides[a], *equal = strchr(text, '=');
     const tg_node at = {.override = a};
     if (!equal || equal == text) {
-      mistake_at(r, &at, "expected KEY=VALUE");
+      tg_reading_mistake(r, &at, "expected KEY=VALUE");
       continue;
     }
     char *path = strndup(text, (size_t)(equal - text));
     tg_node *value = tg_node_parse(equal + 1, strlen(equal + 1), a, problem, sizeof problem);
-    if (!value || !tg_node_set(root, path, value, problem, sizeof problem)) mistake_at(r, &at, "%s", problem);
+    if (!value || !tg_node_set(root, path, value, problem, sizeof problem)) tg_reading_mistake(r, &at, "%s", problem);
     free(path);
   }
 }
@@ -724,14 +241,7 @@ static char *directory_of(const char *path) {
   return directory ? directory : tg_copy_string(".");
 }
 
-static tg_status verdict(reading *r) {
-  if (r->n_mistakes == 0 || (!r->inputs && r->n_missing == r->n_mistakes)) return TG_OK;
-  const tg_status code = r->n_missing == r->n_mistakes ? TG_ENOINPUT : TG_ECONFIG;
-  if (r->n_listed == r->n_mistakes) return tg_fail(code, TG_HERE, "%s", r->mistakes);
-  return tg_fail(code, TG_HERE, "%s\nand %d more", r->mistakes, r->n_mistakes - r->n_listed);
-}
-
-static tg_status read_tree(reading *r, const char *text, size_t length, int n_overrides) {
+static tg_status read_tree(tg_reading *r, const char *text, size_t length, int n_overrides) {
   char problem[600];
   TG_CHECK(length < 4 || memcmp(text, "\x89HDF", 4) != 0, TG_ECONFIG, "%s: is an HDF5 file, expected a config in YAML",
            r->config->path);
@@ -740,12 +250,12 @@ static tg_status read_tree(reading *r, const char *text, size_t length, int n_ov
   if (root->kind == TG_NODE_MAP) apply_overrides(r, n_overrides, root);
   read_root(r, root);
   tg_node_free(root);
-  return verdict(r);
+  return tg_reading_verdict(r);
 }
 
 static tg_status parse(const char *text, size_t length, const char *path, bool inputs, const char *const *overrides,
                        int n_overrides, tg_config **out) {
-  reading *r = NULL;
+  tg_reading *r = NULL;
   tg_status st = TG_ALLOC(1, &r);
   if (st == TG_OK) st = TG_ALLOC(1, &r->config);
   if (st == TG_OK) {

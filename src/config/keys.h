@@ -6,13 +6,14 @@
 #include <stdint.h>
 
 typedef enum {
-  TG_KEY_INT,    /* int */
-  TG_KEY_INT64,  /* int64_t */
-  TG_KEY_UINT64, /* uint64_t */
-  TG_KEY_REAL,   /* double */
-  TG_KEY_BOOL,   /* bool */
-  TG_KEY_PATH,   /* char *, relative to the config's directory */
-  TG_KEY_SPECIAL /* read and printed by code of its own in config.c */
+  TG_KEY_INT,     /* int */
+  TG_KEY_INT64,   /* int64_t */
+  TG_KEY_UINT64,  /* uint64_t */
+  TG_KEY_REAL,    /* double */
+  TG_KEY_BOOL,    /* bool */
+  TG_KEY_PATH,    /* char *, relative to the config's directory */
+  TG_KEY_SPECIAL, /* read by a function of its own in special.c, printed by one in print.c */
+  TG_KEY_NESTED   /* models, their source, and its kind, which tells what keys it has: read in config.c */
 } tg_key_type;
 
 /** Sections of a config file. A key of a source belongs to one kind of source, or to all (kind ""). */

@@ -268,6 +268,15 @@ bool tg_node_set(tg_node *root, const char *path, tg_node *value, char *problem,
   return at != NULL;
 }
 
+bool tg_node_is_word(const tg_node *node, const char *word) {
+  return node->kind == TG_NODE_SCALAR && strcmp(node->text, word) == 0;
+}
+
+bool tg_node_is_null(const tg_node *node) {
+  return node->kind == TG_NODE_SCALAR && !node->quoted &&
+         (!node->text[0] || strcmp(node->text, "~") == 0 || strcmp(node->text, "null") == 0);
+}
+
 uint32_t tg_node_character(const char **text) {
   static const uint32_t least[] = {0, 0x80, 0x800, 0x10000}; /* longer forms than needed are not UTF-8 */
   const unsigned char *at = (const unsigned char *)(*text)++;

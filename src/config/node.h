@@ -37,6 +37,9 @@ tg_node *tg_node_get(tg_node *map, const char *key);
  *  Takes value, also on failure. problem as above. */
 bool tg_node_set(tg_node *root, const char *path, tg_node *value, char *problem, size_t room);
 
+bool tg_node_is_word(const tg_node *node, const char *word); /* the scalar `word`, in quotes or not */
+bool tg_node_is_null(const tg_node *node);                   /* nothing, ~ or null, not in quotes */
+
 /** The character of UTF-8 at *text, which moves behind it; UINT32_MAX, and one byte on, where there is none. */
 uint32_t tg_node_character(const char **text);
 bool tg_node_is_text(const char *text); /* all of it UTF-8 */

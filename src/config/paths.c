@@ -1,0 +1,168 @@
+#include "config/paths.h"
+
+#include "base/memory.h"
+#include <errno.h>
+#include <glob.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A path as the config's directory sees it, with the directories on the way straightened out where they exist. */
+static char *resolve(const tg_config *config, const char *path) {
+  char *out = NULL, *copy, *directory;
+  if (asprintf(&out, "%s%s%s", path[0] == '/' ? "" : config->directory, path[0] == '/' ? "" : "/", path) < 0) abort();
+  for (size_t end = strlen(out); end > 1 && out[end - 1] == '/'; end--) out[end - 1] = '\0';
+  copy = tg_copy_string(out);
+  directory = realpath(dirname(copy), NULL);
+  if (directory) {
+    char *plain = NULL;
+    if (asprintf(&plain, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, strrchr(out, '/') + 1) < 0) abort();
+    free(out);
+    out = plain;
+  }
+  free(directory);
+  free(copy);
+  return out;
+}
+
+static char *path_of(tg_reading *r, const char *name, const tg_node *node) {
+  if (node->kind == TG_NODE_SCALAR && !tg_node_is_null(node) && node->text[0]) return resolve(r->config, node->text);
+  tg_reading_mistake(r, node, "%s: %s is not a path", name, tg_reading_shown(node));
+  return NULL;
+}
+
+void tg_paths_output(tg_reading *r, const char *name, const tg_node *node, char **out) {
+  *out = path_of(r, name, node);
+  if (*out && !tg_node_is_text(*out)) tg_reading_mistake(r, node, "%s: %s is not UTF-8", name, *out);
+}
+
+static void check_file(tg_reading *r, const char *name, const tg_node *node, const char *path) {
+  struct stat at;
+  if (stat(path, &at) != 0 || access(path, R_OK) != 0) {
+    r->n_missing++;
+    tg_reading_mistake(r, node, "%s: %s: %s", name, path, strerror(errno));
+  } else if (S_ISDIR(at.st_mode))
+    tg_reading_mistake(r, node, "%s: %s is a directory, expected a file", name, path);
+  else if (!tg_node_is_text(path))
+    tg_reading_mistake(r, node, "%s: the name of %s is not UTF-8", name, path);
+}
+
+void tg_paths_file(tg_reading *r, const char *name, const tg_node *node, char **out) {
+  *out = path_of(r, name, node);
+  if (*out) check_file(r, name, node, *out);
+}
+
+static void check_directory(tg_reading *r, const char *name, const tg_node *node, const char *path) {
+  struct stat at;
+  if (stat(path, &at) != 0) {
+    r->n_missing++;
+    tg_reading_mistake(r, node, "%s: %s: %s", name, path, strerror(errno));
+  } else if (!S_ISDIR(at.st_mode))
+    tg_reading_mistake(r, node, "%s: %s is a file, expected a directory", name, path);
+  else if (!tg_node_is_text(path))
+    tg_reading_mistake(r, node, "%s: the name of %s is not UTF-8", name, path);
+}
+
+void tg_paths_directory(tg_reading *r, const char *name, const tg_node *node, char **out) {
+  *out = path_of(r, name, node);
+  if (*out) check_directory(r, name, node, *out);
+}
+
+/* ---- the files of a source ---- */
+
+/* Takes the path. */
+static void add_file(tg_reading *r, const char *name, const tg_node *node, tg_source_config *source, char *path) {
+  source->files = realloc(source->files, ((size_t)source->n_files + 1) * sizeof *source->files);
+  if (!source->files) abort();
+  source->files[source->n_files++] = path;
+  check_file(r, name, node, path);
+}
+
+/* The pattern below the config's directory, whose own name is taken as it is. */
+static char *glob_pattern(const tg_config *config, const char *pattern) {
+  if (pattern[0] == '/') return tg_copy_string(pattern);
+  char *out = malloc(2 * strlen(config->directory) + strlen(pattern) + 2), *end = out;
+  if (!out) abort();
+  for (const char *from = config->directory; *from; from++) {
+    if (strchr("*?[\\", *from)) *end++ = '\\';
+    *end++ = *from;
+  }
+  sprintf(end, "/%s", pattern);
+  return out;
+}
+
+static int bytewise(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+/* One path or glob; its matches in bytewise order. */
+static void read_glob(tg_reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+  char *path = path_of(r, name, node);
+  if (!path) return;
+  if (access(path, F_OK) == 0 || !strpbrk(node->text, "*?[")) { /* a file may have a star in its name */
+    add_file(r, name, node, source, path);
+    return;
+  }
+  char *pattern = glob_pattern(r->config, node->text);
+  glob_t found = {0};
+  if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
+    qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, bytewise);
+    for (size_t a = 0; a < found.gl_pathc; a++) add_file(r, name, node, source, resolve(r->config, found.gl_pathv[a]));
+  } else {
+    r->n_missing++;
+    tg_reading_mistake(r, node, "%s: no file matches %s", name, path);
+  }
+  globfree(&found);
+  free(pattern);
+  free(path);
+}
+
+static void check_distinct(tg_reading *r, const char *name, const tg_node *node, const tg_source_config *source) {
+  char **sorted = calloc((size_t)source->n_files + 1, sizeof *sorted);
+  if (!sorted) abort();
+  for (int a = 0; a < source->n_files; a++) sorted[a] = source->files[a];
+  qsort(sorted, (size_t)source->n_files, sizeof *sorted, bytewise);
+  for (int a = 1; a < source->n_files; a++)
+    if (strcmp(sorted[a], sorted[a - 1]) == 0) tg_reading_mistake(r, node, "%s: %s is listed twice", name, sorted[a]);
+  free(sorted);
+}
+
+void tg_paths_files(tg_reading *r, const char *name, const tg_node *node, tg_source_config *source) {
+  if (node->kind == TG_NODE_LIST) {
+    for (int a = 0; a < node->n; a++) read_glob(r, name, node->items[a], source);
+    if (node->n == 0) tg_reading_mistake(r, node, "%s: the list is empty, expected paths", name);
+  } else
+    read_glob(r, name, node, source);
+  check_distinct(r, name, node, source);
+}
+
+/* ---- the output ---- */
+
+static bool is_same_file(const char *a, const char *b) {
+  struct stat x, y;
+  return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+static bool is_summary(const char *directory, const char *output) {
+  bool same = false;
+  for (int a = 0; directory && a < TG_N_SUMMARIES; a++) {
+    char *path = NULL;
+    if (asprintf(&path, "%s/%s", directory, tg_summary_files[a]) < 0) abort();
+    same |= is_same_file(path, output);
+    free(path);
+  }
+  return same;
+}
+
+void tg_paths_check_output(tg_reading *r, const tg_node *node) {
+  const tg_config *c = r->config;
+  for (int m = 0; c->output && m < c->n_models; m++) {
+    const tg_source_config *source = &c->models[m].source;
+    bool same = (source->model_file && is_same_file(source->model_file, c->output)) ||
+                (source->prompt_ids_file && is_same_file(source->prompt_ids_file, c->output)) ||
+                is_summary(source->directory, c->output);
+    for (int a = 0; a < source->n_files; a++) same |= is_same_file(source->files[a], c->output);
+    if (same) tg_reading_mistake(r, node, "output: %s is also an input, of models[%d]", c->output, m);
+  }
+}
