@@ -1,5 +1,5 @@
 /* Figure 4: histograms of the neighbor angle, over the tokens of one prompt and over prompts. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 
 #include "base/memory.h"
 #include <math.h>

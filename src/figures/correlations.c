@@ -1,5 +1,5 @@
 /* Figures 6, 7, 17, 18, 20 and table 1: correlations over prompts. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 
 #include "base/memory.h"
 #include <inttypes.h>

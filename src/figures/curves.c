@@ -1,5 +1,5 @@
 /* Observables by layer: one prompt's curve, or mean and deviation over prompts. One table says what each panel shows. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 
 #include "base/memory.h"
 #include <Random123/philox.h>
