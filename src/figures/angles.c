@@ -1,5 +1,5 @@
 /* Figure 4: histograms of the neighbor angle, over the tokens of one prompt and over prompts. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 
 #include "base/memory.h"
 #include <math.h>
@@ -7,12 +7,11 @@
 
 enum { TURN = 180 };
 
-static const tg_panel_kind tokens_kind = {"fig04", "left", "Neighbor angles of the tokens of one prompt",
-                                          "model,prompt,shuffle,layer,bin_low,bin_high,density,mean",
-                                          "bin_low, bin_high, mean [degree], density [1/degree]"};
-static const tg_panel_kind prompts_kind = {"fig04", "right", "Mean neighbor angle over prompts",
-                                           "model,shuffle,layer,bin_low,bin_high,density,mean,n",
-                                           "bin_low, bin_high, mean [degree], density [1/degree]"};
+/* clang-format off */
+static const tg_panel_kind
+  tokens_kind  = {"fig04", "left",  "Neighbor angles of the tokens of one prompt", "model,prompt,shuffle,layer,bin_low,bin_high,density,mean", "bin_low, bin_high, mean [degree], density [1/degree]"},
+  prompts_kind = {"fig04", "right", "Mean neighbor angle over prompts",            "model,shuffle,layer,bin_low,bin_high,density,mean,n",      "bin_low, bin_high, mean [degree], density [1/degree]"};
+/* clang-format on */
 
 /* Finite values in bins of `width` degrees: density [180 / width], their mean and number. */
 static void count_bins(const tg_array *values, double width, double *density, double *mean, int64_t *n) {

@@ -1,5 +1,5 @@
 /* Figures 6, 7, 17, 18, 20 and table 1: correlations over prompts. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 
 #include "base/memory.h"
 #include <inttypes.h>
@@ -230,11 +230,16 @@ static tg_status table_panel(tg_figure_set *set) {
   static const tg_panel_kind kind = {"table1", "", "Spearman correlations of intrinsic dimension and loss",
                                      "model,x,layer,scale,value,p,p_adjusted,n",
                                      "layer [1], scale [neighbor rank], value, p, p_adjusted [1]"};
+  /* clang-format off */
   static const struct {
     const char *what;
     double rho, p;
   } quoted[] = {
-      {"prompt level ESS", 0.51, 0.01}, {"prompt level 2NN", 0.13, 0.5}, {"prompt level high scaling", -0.46, 0.09}};
+    {"prompt level ESS",           0.51, 0.01},
+    {"prompt level 2NN",           0.13, 0.5},
+    {"prompt level high scaling", -0.46, 0.09},
+  };
+  /* clang-format on */
   tg_panel *panel;
   TG_TRY(tg_panel_begin(&kind, &panel));
   tg_panel_caption(
@@ -254,13 +259,13 @@ tg_status tg_figures_correlations(tg_figure_set *set) {
                     by_prompt[] = "model,prompt,scale,x,y,value,p,n,slope,intercept",
                     units[] = "layer [1], scale [neighbor rank], value, std, low, high, p [1]",
                     scatter_units[] = "x (entropy) [nat], y (ln intrinsic dimension) [1]";
-  static const tg_panel_kind fig06 = {"fig06", "", "Correlation of intrinsic dimension and loss", by_layer, units},
-                             fig17 = {"fig17", "", "Correlation of intrinsic dimension and loss, scales 2, 4, 8",
-                                      by_layer, units},
-                             fig07 = {"fig07", "left", "Logit intrinsic dimension and contextual entropy", by_prompt,
-                                      scatter_units},
-                             fig18 = {"fig18", "", "Logit intrinsic dimension and contextual entropy, scales 2, 4, 8",
-                                      by_prompt, scatter_units};
+  /* clang-format off */
+  static const tg_panel_kind
+    fig06 = {"fig06", "",     "Correlation of intrinsic dimension and loss",                      by_layer,  units},
+    fig17 = {"fig17", "",     "Correlation of intrinsic dimension and loss, scales 2, 4, 8",      by_layer,  units},
+    fig07 = {"fig07", "left", "Logit intrinsic dimension and contextual entropy",                 by_prompt, scatter_units},
+    fig18 = {"fig18", "",     "Logit intrinsic dimension and contextual entropy, scales 2, 4, 8", by_prompt, scatter_units};
+  /* clang-format on */
   static const int one[MOST_SCALES] = {0}, three[MOST_SCALES] = {2, 4, 8};
   TG_TRY(pearson_panel(set, &fig06, one));
   TG_TRY(logit_panel(set, &fig07, one));

@@ -1,5 +1,5 @@
 /* Observables by layer: one prompt's curve, or mean and deviation over prompts. One table says what each panel shows. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 
 #include "base/memory.h"
 #include <Random123/philox.h>
@@ -35,126 +35,41 @@ typedef struct {
   bool marked;             /* with the run of layers where shuffled lies below structured */
 } curve;
 
-#define U_ID     "layer [1], scale [neighbor rank], value, mean, std [1]"
-#define U_K      "layer [1], first of a pair; k [neighbors]; value, mean, std [1]"
-#define U_COSINE "layer [1], value, mean, std [1]"
-#define EACH_ID  "model,prompt,shuffle,layer,scale,value"
-#define MEAN_ID  "model,shuffle,layer,scale,mean,std,n"
-#define EACH_K   "model,prompt,shuffle,layer,k,value"
-#define MEAN_K   "model,shuffle,layer,k,mean,std,n"
+#define U_ID        "layer [1], scale [neighbor rank], value, mean, std [1]"
+#define U_K         "layer [1], first of a pair; k [neighbors]; value, mean, std [1]"
+#define U_COSINE    "layer [1], value, mean, std [1]"
+#define EACH_ID     "model,prompt,shuffle,layer,scale,value"
+#define MEAN_ID     "model,shuffle,layer,scale,mean,std,n"
+#define EACH_K      "model,prompt,shuffle,layer,k,value"
+#define MEAN_K      "model,shuffle,layer,k,mean,std,n"
+#define EACH_COSINE "model,prompt,shuffle,layer,value"
+#define MEAN_COSINE "model,shuffle,layer,mean,std,n"
 
+/* clang-format off */
 static const curve curves[] = {
-    {{"fig02", "left", "Average cosine similarity, one prompt", "model,prompt,shuffle,layer,value", U_COSINE},
-     &cosine,
-     EXAMPLE,
-     EVERY,
-     {0},
-     {0},
-     false},
-    {{"fig02", "right", "Average cosine similarity over prompts", "model,shuffle,layer,mean,std,n", U_COSINE},
-     &cosine,
-     MEAN,
-     BOTH,
-     {0},
-     {0},
-     false},
-    {{"fig03", "left", "Intrinsic dimension, one prompt", EACH_ID, U_ID}, &id, EXAMPLE, EVERY, {0}, {0}, false},
-    {{"fig03", "right", "Intrinsic dimension over prompts", MEAN_ID, U_ID}, &id, MEAN, BOTH, {0}, {0}, false},
-    {{"fig05", "left", "Neighborhood overlap, one prompt", EACH_K ",marked", U_K},
-     &overlap,
-     EXAMPLE,
-     EVERY,
-     {0},
-     {0},
-     true},
-    {{"fig05", "right", "Neighborhood overlap over prompts", MEAN_K ",marked", U_K},
-     &overlap,
-     MEAN,
-     BOTH,
-     {0},
-     {0},
-     true},
-    {{"fig08", "", "Intrinsic dimension of single prompts", EACH_ID, U_ID}, &id, SOME, EVERY, {0}, {0}, false},
-    {{"fig09", "a", "Intrinsic dimension of each model, one prompt", EACH_ID, U_ID},
-     &id,
-     EXAMPLE,
-     EVERY,
-     {0},
-     {0},
-     false},
-    {{"fig09", "b", "Intrinsic dimension of each model over prompts", MEAN_ID, U_ID}, &id, MEAN, BOTH, {0}, {0}, false},
-    {{"fig10", "", "Intrinsic dimension at scales 2, 4, 8", MEAN_ID, U_ID}, &id, MEAN, BOTH, {2, 4, 8}, {0}, false},
-    {{"fig11", "", "Neighborhood overlap at k = 1..6", MEAN_K, U_K},
-     &overlap,
-     MEAN,
-     BOTH,
-     {1, 2, 3, 4, 5, 6},
-     {0},
-     false},
-    {{"fig12", "left", "Intrinsic dimension of the models, one prompt", EACH_ID, U_ID},
-     &id,
-     EXAMPLE,
-     LOWEST,
-     {0},
-     {0},
-     false},
-    {{"fig12", "right", "Intrinsic dimension of the models over prompts", MEAN_ID, U_ID},
-     &id,
-     MEAN,
-     LOWEST,
-     {0},
-     {0},
-     false},
-    {{"fig13", "left", "Neighborhood overlap of the models, one prompt", EACH_K, U_K},
-     &overlap,
-     EXAMPLE,
-     LOWEST,
-     {0},
-     {0},
-     false},
-    {{"fig13", "right", "Neighborhood overlap of the models over prompts", MEAN_K, U_K},
-     &overlap,
-     MEAN,
-     LOWEST,
-     {0},
-     {0},
-     false},
-    {{"fig14", "a", "Intrinsic dimension against scale, one prompt, shuffled", EACH_ID, U_ID},
-     &id,
-     EXAMPLE,
-     HIGHEST,
-     {-1},
-     {1, 10, 19, 29},
-     false},
-    {{"fig14", "b", "Intrinsic dimension against scale, one prompt, structured", EACH_ID, U_ID},
-     &id,
-     EXAMPLE,
-     LOWEST,
-     {-1},
-     {1, 10, 19, 29},
-     false},
-    {{"fig14", "c", "Intrinsic dimension against scale over prompts, structured", MEAN_ID, U_ID},
-     &id,
-     MEAN,
-     LOWEST,
-     {-1},
-     {5, 12, 25},
-     false},
-    {{"fig15", "", "Intrinsic dimension at scales 2, 4, 8, each model", MEAN_ID, U_ID},
-     &id,
-     MEAN,
-     LOWEST,
-     {2, 4, 8},
-     {0},
-     false},
-    {{"fig16", "", "Neighborhood overlap at k = 2, 4, 8, each model", MEAN_K, U_K},
-     &overlap,
-     MEAN,
-     LOWEST,
-     {2, 4, 8},
-     {0},
-     false},
+  /* figure  side     title                                                         columns           units      what      who      levels   values              layers           marked */
+  {{"fig02", "left",  "Average cosine similarity, one prompt",                      EACH_COSINE,      U_COSINE}, &cosine,  EXAMPLE, EVERY,   {0},                {0},             false},
+  {{"fig02", "right", "Average cosine similarity over prompts",                     MEAN_COSINE,      U_COSINE}, &cosine,  MEAN,    BOTH,    {0},                {0},             false},
+  {{"fig03", "left",  "Intrinsic dimension, one prompt",                            EACH_ID,          U_ID},     &id,      EXAMPLE, EVERY,   {0},                {0},             false},
+  {{"fig03", "right", "Intrinsic dimension over prompts",                           MEAN_ID,          U_ID},     &id,      MEAN,    BOTH,    {0},                {0},             false},
+  {{"fig05", "left",  "Neighborhood overlap, one prompt",                           EACH_K ",marked", U_K},      &overlap, EXAMPLE, EVERY,   {0},                {0},             true},
+  {{"fig05", "right", "Neighborhood overlap over prompts",                          MEAN_K ",marked", U_K},      &overlap, MEAN,    BOTH,    {0},                {0},             true},
+  {{"fig08", "",      "Intrinsic dimension of single prompts",                      EACH_ID,          U_ID},     &id,      SOME,    EVERY,   {0},                {0},             false},
+  {{"fig09", "a",     "Intrinsic dimension of each model, one prompt",              EACH_ID,          U_ID},     &id,      EXAMPLE, EVERY,   {0},                {0},             false},
+  {{"fig09", "b",     "Intrinsic dimension of each model over prompts",             MEAN_ID,          U_ID},     &id,      MEAN,    BOTH,    {0},                {0},             false},
+  {{"fig10", "",      "Intrinsic dimension at scales 2, 4, 8",                      MEAN_ID,          U_ID},     &id,      MEAN,    BOTH,    {2, 4, 8},          {0},             false},
+  {{"fig11", "",      "Neighborhood overlap at k = 1..6",                           MEAN_K,           U_K},      &overlap, MEAN,    BOTH,    {1, 2, 3, 4, 5, 6}, {0},             false},
+  {{"fig12", "left",  "Intrinsic dimension of the models, one prompt",              EACH_ID,          U_ID},     &id,      EXAMPLE, LOWEST,  {0},                {0},             false},
+  {{"fig12", "right", "Intrinsic dimension of the models over prompts",             MEAN_ID,          U_ID},     &id,      MEAN,    LOWEST,  {0},                {0},             false},
+  {{"fig13", "left",  "Neighborhood overlap of the models, one prompt",             EACH_K,           U_K},      &overlap, EXAMPLE, LOWEST,  {0},                {0},             false},
+  {{"fig13", "right", "Neighborhood overlap of the models over prompts",            MEAN_K,           U_K},      &overlap, MEAN,    LOWEST,  {0},                {0},             false},
+  {{"fig14", "a",     "Intrinsic dimension against scale, one prompt, shuffled",    EACH_ID,          U_ID},     &id,      EXAMPLE, HIGHEST, {-1},               {1, 10, 19, 29}, false},
+  {{"fig14", "b",     "Intrinsic dimension against scale, one prompt, structured",  EACH_ID,          U_ID},     &id,      EXAMPLE, LOWEST,  {-1},               {1, 10, 19, 29}, false},
+  {{"fig14", "c",     "Intrinsic dimension against scale over prompts, structured", MEAN_ID,          U_ID},     &id,      MEAN,    LOWEST,  {-1},               {5, 12, 25},     false},
+  {{"fig15", "",      "Intrinsic dimension at scales 2, 4, 8, each model",          MEAN_ID,          U_ID},     &id,      MEAN,    LOWEST,  {2, 4, 8},          {0},             false},
+  {{"fig16", "",      "Neighborhood overlap at k = 2, 4, 8, each model",            MEAN_K,           U_K},      &overlap, MEAN,    LOWEST,  {2, 4, 8},          {0},             false},
 };
+/* clang-format on */
 
 /* ---- what a panel shows of a model ---- */
 

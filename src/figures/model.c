@@ -28,24 +28,18 @@ static void find_levels(tg_figure_model *m) {
 /* ---- shapes ---- */
 
 static int64_t length_of(const tg_figure_model *m, tg_axis axis) {
+  /* clang-format off */
   switch (axis) {
-  case TG_AXIS_PROMPT:
-    return m->n_prompts;
-  case TG_AXIS_SHUFFLE:
-    return m->n_levels;
-  case TG_AXIS_LAYER:
-    return m->n_layers;
-  case TG_AXIS_PAIR:
-    return m->n_pairs;
-  case TG_AXIS_SCALE:
-    return m->n_scales;
-  case TG_AXIS_K:
-    return m->n_k;
-  case TG_AXIS_ANGLE_LAYER:
-    return m->n_angle_layers;
-  default:
-    return -1; /* tokens: any number */
+  case TG_AXIS_PROMPT:      return m->n_prompts;
+  case TG_AXIS_SHUFFLE:     return m->n_levels;
+  case TG_AXIS_LAYER:       return m->n_layers;
+  case TG_AXIS_PAIR:        return m->n_pairs;
+  case TG_AXIS_SCALE:       return m->n_scales;
+  case TG_AXIS_K:           return m->n_k;
+  case TG_AXIS_ANGLE_LAYER: return m->n_angle_layers;
+  default:                  return -1; /* tokens: any number */
   }
+  /* clang-format on */
 }
 
 /* A dataset, where the model has it, must be as long as its axes. */

@@ -1,6 +1,6 @@
 /* Figure 15's extra: each prompt's intrinsic dimension divided by its median over layers, so that prompts of different
  * dimension can be averaged. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 
 #include "base/memory.h"
 #include <math.h>

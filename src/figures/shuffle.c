@@ -1,5 +1,5 @@
 /* Figure 1: the shuffle, as an algorithm and on 16 tokens. */
-#include "figures/set.h"
+#include "figures/kinds.h"
 #include "source/shuffle.h"
 
 static const tg_panel_kind kind = {"fig01", "shuffle", "The shuffling algorithm with an example",

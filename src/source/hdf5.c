@@ -4,14 +4,14 @@
 
 #include "base/memory.h"
 #include "hdf5/h5.h"
+#include "source/dataset.h"
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { AXES = 5, MAX_TOKENS = 1 << 20, MAX_WIDTH = 1 << 20, MAX_LAYERS = 4096 };
+enum { MAX_TOKENS = 1 << 20, MAX_WIDTH = 1 << 20, MAX_LAYERS = 4096 };
 
 typedef struct {
   const char *path; /* borrowed from the config */
@@ -46,111 +46,17 @@ static void destroy(void *opaque) {
   free(s);
 }
 
-/* A chunk is decoded once even when it holds more than one cloud: the cache gets room for all chunks of one cloud. */
-static hid_t with_cache(hid_t file, hid_t plain, size_t *cache) {
-  const hid_t creation = H5Dget_create_plist(plain), type = H5Dget_type(plain), space = H5Dget_space(plain);
-  hsize_t chunk[AXES] = {0}, size[AXES] = {0};
-  hid_t result = plain;
-  if (H5Pget_layout(creation) == H5D_CHUNKED && H5Sget_simple_extent_ndims(space) == AXES) {
-    H5Pget_chunk(creation, AXES, chunk);
-    H5Sget_simple_extent_dims(space, size, NULL);
-    const double chunks = ceil((double)size[3] / (double)chunk[3]) * ceil((double)size[4] / (double)chunk[4]);
-    double bytes = (double)H5Tget_size(type) * chunks;
-    for (int a = 0; a < AXES; a++) bytes *= (double)chunk[a];
-    const hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
-    *cache = bytes < 1073741824.0 ? (size_t)bytes + 1048576 : 1073741824;
-    H5Pset_chunk_cache(access, 10007, *cache, 0.75);
-    result = H5Dopen2(file, "hidden_states", access);
-    H5Pclose(access);
-    H5Dclose(plain);
-  }
-  H5Pclose(creation);
-  H5Tclose(type);
-  H5Sclose(space);
-  return result;
-}
-
-static tg_status open_states(state *s, const char *path) {
-  const hid_t plain = H5Dopen2(s->file, "hidden_states", H5P_DEFAULT);
-  TG_CHECK(plain >= 0, TG_EDATA, "%s: no dataset 'hidden_states'", path);
-  const tg_status st = tg_h5_check_storage(path, "hidden_states", plain);
-  if (st == TG_OK)
-    s->states = with_cache(s->file, plain, &s->cache);
-  else
-    H5Dclose(plain);
-  TG_TRY(st);
-  TG_CHECK(s->states >= 0, TG_EDATA, "%s: hidden_states cannot be opened (%s)", path, tg_h5_reason());
-  return TG_OK;
-}
-
 static tg_status open_file(state *s, int which) {
   if (s->open == which) return TG_OK;
   close_file(s);
   const char *path = s->files[which].path;
   TG_TRY(tg_h5_open_input(path, &s->file));
-  TG_TRY(open_states(s, path));
+  TG_TRY(tg_dataset_open_states(path, s->file, &s->states, &s->cache));
   s->open = which;
   return TG_OK;
 }
 
 /* ---- checking ---- */
-
-static tg_status element_of_type(const char *path, const char *name, hid_t type, tg_element *out) {
-  size_t sign = 0, exponent = 0, exponent_size = 0, mantissa = 0, mantissa_size = 0;
-  const bool real = H5Tget_class(type) == H5T_FLOAT && H5Tget_order(type) == H5T_ORDER_LE &&
-                    H5Tget_fields(type, &sign, &exponent, &exponent_size, &mantissa, &mantissa_size) >= 0 &&
-                    mantissa == 0 && H5Tget_offset(type) == 0;
-  const size_t size = real ? H5Tget_size(type) : 0, bias = real ? H5Tget_ebias(type) : 0;
-  if (size == 2 && sign == 15 && exponent == 7 && exponent_size == 8 && mantissa_size == 7 && bias == 127)
-    *out = TG_BFLOAT16;
-  else if (size == 2 && sign == 15 && exponent == 10 && exponent_size == 5 && mantissa_size == 10 && bias == 15)
-    *out = TG_FLOAT16;
-  else if (size == 4 && sign == 31 && exponent == 23 && exponent_size == 8 && mantissa_size == 23 && bias == 127)
-    *out = TG_FLOAT32;
-  else
-    return tg_fail(TG_EDATA, TG_HERE,
-                   "%s: %s has an element type that is none of bfloat16, float16, float32 (little endian)", path, name);
-  return TG_OK;
-}
-
-/* The shape of a dataset of a given rank. */
-static tg_status shape_of(const char *path, hid_t dataset, const char *name, const char *axes, int rank,
-                          hsize_t *shape) {
-  TG_CHECK(dataset >= 0, TG_EDATA, "%s: no dataset '%s' (%s)", path, name, axes);
-  TG_TRY(tg_h5_check_storage(path, name, dataset));
-  const hid_t space = H5Dget_space(dataset);
-  const int found = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
-  if (found == rank) H5Sget_simple_extent_dims(space, shape, NULL);
-  if (space >= 0) H5Sclose(space);
-  TG_CHECK(found == rank, TG_EDATA, "%s: %s has %d axes, expected %d (%s)", path, name, found, rank, axes);
-  return TG_OK;
-}
-
-static tg_status check_class(const char *path, hid_t dataset, const char *name, H5T_class_t wanted) {
-  const hid_t type = H5Dget_type(dataset);
-  const H5T_class_t kind = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
-  if (type >= 0) H5Tclose(type);
-  TG_CHECK(kind == wanted, TG_EDATA, "%s: %s does not hold %s", path, name,
-           wanted == H5T_FLOAT ? "floating-point numbers" : "integers");
-  return TG_OK;
-}
-
-/* Checks a small dataset, and reads it whole into `out` unless that is NULL. type: in memory, of the class it must have. */
-static tg_status read_all(const char *path, hid_t file, const char *name, const char *axes, int rank,
-                          const hsize_t *expected, hid_t type, void *out) {
-  const hid_t dataset = tg_h5_has(file, name) ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
-  hsize_t shape[AXES] = {0};
-  tg_status st = shape_of(path, dataset, name, axes, rank, shape);
-  for (int a = 0; st == TG_OK && a < rank; a++)
-    if (shape[a] != expected[a])
-      st = tg_fail(TG_EDATA, TG_HERE, "%s: %s has length %llu on axis %d (%s), expected %llu", path, name,
-                   (unsigned long long)shape[a], a, axes, (unsigned long long)expected[a]);
-  if (st == TG_OK) st = check_class(path, dataset, name, H5Tget_class(type));
-  if (st == TG_OK && out && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: %s cannot be read (%s)", path, name, tg_h5_reason());
-  if (dataset >= 0) H5Dclose(dataset);
-  return st;
-}
 
 static tg_status check_format(const char *path, hid_t file, char **model) {
   char *format = tg_h5_string_attribute(file, "format");
@@ -173,27 +79,28 @@ static tg_status check_axis(const char *path, const char *what, hsize_t length, 
   return TG_OK;
 }
 
-static tg_status read_states_header(state *s, stored_file *f, hsize_t shape[AXES]) {
-  TG_TRY(shape_of(f->path, s->states, "hidden_states", "prompt, shuffle, layer, token, width", AXES, shape));
+static tg_status read_states_header(state *s, stored_file *f, hsize_t shape[TG_STATES_AXES]) {
+  TG_TRY(tg_dataset_shape(f->path, s->states, "hidden_states", "prompt, shuffle, layer, token, width", TG_STATES_AXES,
+                          shape));
   TG_TRY(check_axis(f->path, "prompts", shape[0], 1u << 30));
   TG_TRY(check_axis(f->path, "shuffle levels", shape[1], 1024));
   TG_TRY(check_axis(f->path, "layers", shape[2], MAX_LAYERS));
   TG_TRY(check_axis(f->path, "tokens", shape[3], MAX_TOKENS));
   TG_TRY(check_axis(f->path, "coordinates", shape[4], MAX_WIDTH));
   const hid_t type = H5Dget_type(s->states);
-  const tg_status st = element_of_type(f->path, "hidden_states", type, &f->element);
+  const tg_status st = tg_dataset_element(f->path, "hidden_states", type, &f->element);
   H5Tclose(type);
   f->n_prompts = (int64_t)shape[0];
   f->n_tokens = (int)shape[3];
   return st;
 }
 
-static tg_status read_unembedding_header(state *s, stored_file *f, const hsize_t shape[AXES]) {
+static tg_status read_unembedding_header(state *s, stored_file *f, const hsize_t shape[TG_STATES_AXES]) {
   const hid_t dataset = H5Dopen2(s->file, "unembedding", H5P_DEFAULT), type = dataset >= 0 ? H5Dget_type(dataset) : -1;
   hsize_t rows[2] = {0};
   tg_element element;
-  tg_status st = shape_of(f->path, dataset, "unembedding", "vocabulary, width", 2, rows);
-  if (st == TG_OK) st = element_of_type(f->path, "unembedding", type, &element);
+  tg_status st = tg_dataset_shape(f->path, dataset, "unembedding", "vocabulary, width", 2, rows);
+  if (st == TG_OK) st = tg_dataset_element(f->path, "unembedding", type, &element);
   if (type >= 0) H5Tclose(type);
   if (dataset >= 0) H5Dclose(dataset);
   TG_TRY(st);
@@ -206,7 +113,7 @@ static tg_status read_unembedding_header(state *s, stored_file *f, const hsize_t
 }
 
 /* Which optional datasets a file has, their shapes checked. */
-static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t shape[AXES]) {
+static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t shape[TG_STATES_AXES]) {
   const hsize_t pairs[3] = {shape[0], shape[1], shape[3]}, square[2] = {shape[4], shape[4]};
   const hsize_t steps[3] = {shape[0], shape[1], shape[3] - 1};
   f->has_loss = tg_h5_has(s->file, "loss");
@@ -214,15 +121,17 @@ static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t s
   f->has_entropy = tg_h5_has(s->file, "entropy");
   f->has_token_ids = tg_h5_has(s->file, "token_ids");
   f->has_metric = tg_h5_has(s->file, "logit_metric");
-  if (f->has_loss) TG_TRY(read_all(f->path, s->file, "loss", "prompt, shuffle", 2, pairs, H5T_NATIVE_DOUBLE, NULL));
+  if (f->has_loss)
+    TG_TRY(tg_dataset_read(f->path, s->file, "loss", "prompt, shuffle", 2, pairs, H5T_NATIVE_DOUBLE, NULL));
   if (f->has_token_loss)
-    TG_TRY(read_all(f->path, s->file, "token_loss", "prompt, shuffle, token - 1", 3, steps, H5T_NATIVE_FLOAT, NULL));
+    TG_TRY(tg_dataset_read(f->path, s->file, "token_loss", "prompt, shuffle, token - 1", 3, steps, H5T_NATIVE_FLOAT,
+                           NULL));
   if (f->has_entropy)
-    TG_TRY(read_all(f->path, s->file, "entropy", "prompt, shuffle, token", 3, pairs, H5T_NATIVE_DOUBLE, NULL));
+    TG_TRY(tg_dataset_read(f->path, s->file, "entropy", "prompt, shuffle, token", 3, pairs, H5T_NATIVE_DOUBLE, NULL));
   if (f->has_token_ids)
-    TG_TRY(read_all(f->path, s->file, "token_ids", "prompt, shuffle, token", 3, pairs, H5T_NATIVE_INT32, NULL));
+    TG_TRY(tg_dataset_read(f->path, s->file, "token_ids", "prompt, shuffle, token", 3, pairs, H5T_NATIVE_INT32, NULL));
   if (f->has_metric)
-    TG_TRY(read_all(f->path, s->file, "logit_metric", "width, width", 2, square, H5T_NATIVE_DOUBLE, NULL));
+    TG_TRY(tg_dataset_read(f->path, s->file, "logit_metric", "width, width", 2, square, H5T_NATIVE_DOUBLE, NULL));
   return tg_h5_has(s->file, "unembedding") ? read_unembedding_header(s, f, shape) : TG_OK;
 }
 
@@ -253,11 +162,11 @@ static tg_status read_prompts(state *s, const stored_file *f, tg_source_info *in
   const hsize_t count = (hsize_t)f->n_prompts;
   TG_TRY(append_prompts(info, f->n_prompts));
   int32_t *lengths = info->n_tokens_of + info->n_prompts;
-  TG_TRY(read_all(f->path, s->file, "prompt_ids", "prompt", 1, &count, H5T_NATIVE_INT64,
-                  info->prompt_ids + info->n_prompts));
+  TG_TRY(tg_dataset_read(f->path, s->file, "prompt_ids", "prompt", 1, &count, H5T_NATIVE_INT64,
+                         info->prompt_ids + info->n_prompts));
   for (int64_t p = 0; p < f->n_prompts; p++) lengths[p] = f->n_tokens;
   if (tg_h5_has(s->file, "n_tokens")) {
-    TG_TRY(read_all(f->path, s->file, "n_tokens", "prompt", 1, &count, H5T_NATIVE_INT32, lengths));
+    TG_TRY(tg_dataset_read(f->path, s->file, "n_tokens", "prompt", 1, &count, H5T_NATIVE_INT32, lengths));
     for (int64_t p = 0; p < f->n_prompts; p++)
       TG_CHECK(lengths[p] >= 1 && lengths[p] <= f->n_tokens, TG_EDATA,
                "%s: n_tokens[%" PRId64 "] is %d, expected 1 to %d", f->path, p, lengths[p], f->n_tokens);
@@ -268,7 +177,7 @@ static tg_status read_prompts(state *s, const stored_file *f, tg_source_info *in
 
 static tg_status read_levels(state *s, const stored_file *f, int n_levels, int32_t *levels) {
   const hsize_t count = (hsize_t)n_levels;
-  TG_TRY(read_all(f->path, s->file, "shuffle_levels", "shuffle", 1, &count, H5T_NATIVE_INT32, levels));
+  TG_TRY(tg_dataset_read(f->path, s->file, "shuffle_levels", "shuffle", 1, &count, H5T_NATIVE_INT32, levels));
   for (int a = 0; a < n_levels; a++)
     for (int b = 0; b < a; b++)
       TG_CHECK(levels[a] != levels[b], TG_EDATA, "%s: shuffle_levels holds %d twice", f->path, levels[a]);
@@ -279,7 +188,8 @@ static tg_status read_levels(state *s, const stored_file *f, int n_levels, int32
   TG_CHECK((a) == (b), TG_EDATA, "%s: %s is %lld, but %lld in %s; the files of one data set must agree", (f)->path,    \
            what, (long long)(a), (long long)(b), (first)->path)
 
-static tg_status first_file(state *s, stored_file *f, const hsize_t shape[AXES], int normalized, tg_source_info *info) {
+static tg_status first_file(state *s, stored_file *f, const hsize_t shape[TG_STATES_AXES], int normalized,
+                            tg_source_info *info) {
   s->n_levels = info->n_levels = (int)shape[1];
   s->n_layers = info->n_layers = (int)shape[2];
   s->width = info->width = (int)shape[4];
@@ -292,7 +202,8 @@ static tg_status first_file(state *s, stored_file *f, const hsize_t shape[AXES],
   return read_levels(s, f, info->n_levels, info->levels);
 }
 
-static tg_status next_file(state *s, stored_file *f, const hsize_t shape[AXES], int normalized, tg_source_info *info) {
+static tg_status next_file(state *s, stored_file *f, const hsize_t shape[TG_STATES_AXES], int normalized,
+                           tg_source_info *info) {
   const stored_file *first = &s->files[0];
   SAME(f, first, "the number of shuffle levels", (int)shape[1], info->n_levels);
   SAME(f, first, "the number of layers", (int)shape[2], info->n_layers);
@@ -314,12 +225,12 @@ static tg_status next_file(state *s, stored_file *f, const hsize_t shape[AXES], 
 
 static tg_status add_file(state *s, int which, const char *path, tg_source_info *info) {
   stored_file *f = &s->files[which];
-  hsize_t shape[AXES];
+  hsize_t shape[TG_STATES_AXES];
   *f = (stored_file){.path = path, .first = info->n_prompts};
   TG_TRY(tg_h5_open_input(path, &s->file));
   s->open = which;
   TG_TRY(check_format(path, s->file, &info->model));
-  TG_TRY(open_states(s, path));
+  TG_TRY(tg_dataset_open_states(path, s->file, &s->states, &s->cache));
   TG_TRY(read_states_header(s, f, shape));
   TG_TRY(read_optional_headers(s, f, shape));
   const int normalized = (int)tg_h5_integer_attribute(s->states, "last_layer_normalized", -1);
@@ -375,26 +286,14 @@ static tg_element element_of(void *opaque, int64_t p) {
   return s->files[file_of(s, p)].element;
 }
 
-/* Reads the block start, count of a dataset into packed memory of the given type (0: the dataset's own). The memory has the
- * block's shape: between different shapes HDF5 goes element by element. */
-static int read_block(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t type, void *out) {
-  const hid_t own = H5Dget_type(dataset), file = H5Dget_space(dataset), memory = H5Screate_simple(rank, count, NULL);
-  herr_t result = H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL);
-  if (result >= 0) result = H5Dread(dataset, type ? type : own, memory, file, H5P_DEFAULT, out);
-  H5Tclose(own);
-  H5Sclose(file);
-  H5Sclose(memory);
-  return result >= 0;
-}
-
 static tg_status read_cloud(void *opaque, int64_t p, int level, int l, int n, void *raw) {
   state *s = opaque;
   const int which = file_of(s, p);
   const stored_file *f = &s->files[which];
   TG_TRY(open_file(s, which));
-  const hsize_t start[AXES] = {(hsize_t)(p - f->first), (hsize_t)level, (hsize_t)l, 0, 0};
-  const hsize_t count[AXES] = {1, 1, 1, (hsize_t)n, (hsize_t)s->width};
-  TG_CHECK(read_block(s->states, AXES, start, count, 0, raw), TG_EDATA,
+  const hsize_t start[TG_STATES_AXES] = {(hsize_t)(p - f->first), (hsize_t)level, (hsize_t)l, 0, 0};
+  const hsize_t count[TG_STATES_AXES] = {1, 1, 1, (hsize_t)n, (hsize_t)s->width};
+  TG_CHECK(tg_dataset_read_block(s->states, TG_STATES_AXES, start, count, 0, raw), TG_EDATA,
            "%s: hidden_states[%" PRId64 ", %d, %d] cannot be read (%s)", f->path, p - f->first, level, l,
            tg_h5_reason());
   return TG_OK;
@@ -405,7 +304,7 @@ static tg_status read_part(state *s, const stored_file *f, const char *name, int
                            hid_t type, void *out) {
   const hsize_t start[3] = {(hsize_t)(p - f->first), (hsize_t)level, 0}, count[3] = {1, 1, (hsize_t)n};
   const hid_t dataset = H5Dopen2(s->file, name, H5P_DEFAULT);
-  const int good = dataset >= 0 && read_block(dataset, rank, start, count, type, out);
+  const bool good = dataset >= 0 && tg_dataset_read_block(dataset, rank, start, count, type, out);
   if (dataset >= 0) H5Dclose(dataset);
   TG_CHECK(good, TG_EDATA, "%s: %s[%" PRId64 ", %d] cannot be read (%s)", f->path, name, p - f->first, level,
            tg_h5_reason());
@@ -441,7 +340,8 @@ static tg_status read_scalars(void *opaque, int64_t p, int level, int n, tg_sour
 static tg_status read_metric_of(state *s, int which, double *matrix) {
   const hsize_t shape[2] = {(hsize_t)s->width, (hsize_t)s->width};
   TG_TRY(open_file(s, which));
-  return read_all(s->files[which].path, s->file, "logit_metric", "width, width", 2, shape, H5T_NATIVE_DOUBLE, matrix);
+  return tg_dataset_read(s->files[which].path, s->file, "logit_metric", "width, width", 2, shape, H5T_NATIVE_DOUBLE,
+                         matrix);
 }
 
 static tg_status read_metric(void *opaque, double *matrix) { return read_metric_of(opaque, 0, matrix); }
@@ -452,11 +352,11 @@ static tg_status read_unembedding_of(state *s, int which, int64_t first, int64_t
   const hid_t dataset = H5Dopen2(s->file, "unembedding", H5P_DEFAULT), type = dataset >= 0 ? H5Dget_type(dataset) : -1;
   tg_element element = TG_FLOAT32;
   void *raw = NULL;
-  tg_status st = dataset >= 0 ? element_of_type(path, "unembedding", type, &element)
+  tg_status st = dataset >= 0 ? tg_dataset_element(path, "unembedding", type, &element)
                               : tg_fail(TG_EDATA, TG_HERE, "%s: unembedding cannot be opened", path);
   if (st == TG_OK) st = tg_alloc_bytes((size_t)count * (size_t)s->width, tg_element_size(element), &raw);
   const hsize_t start[2] = {(hsize_t)first, 0}, block[2] = {(hsize_t)count, (hsize_t)s->width};
-  if (st == TG_OK && !read_block(dataset, 2, start, block, 0, raw))
+  if (st == TG_OK && !tg_dataset_read_block(dataset, 2, start, block, 0, raw))
     st = tg_fail(TG_EDATA, TG_HERE, "%s: unembedding rows %" PRId64 ".. cannot be read (%s)", path, first,
                  tg_h5_reason());
   if (st == TG_OK) tg_convert(element, raw, (int)count, s->width, s->width, rows);

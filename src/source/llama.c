@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/timer.h"
 #include "source/engine.h"
+#include "source/identity.h"
 #include "source/model_file.h"
 #include "source/next_token.h"
 #include "source/prompts.h"

@@ -79,22 +79,19 @@ const tg_model_info *tg_model_file_describe(const tg_model_file *file) { return 
 static uint64_t number(const struct gguf_context *g, const char *key) {
   const int64_t id = gguf_find_key(g, key);
   if (id < 0) return 0;
+  /* clang-format off */
   switch (gguf_get_kv_type(g, id)) {
-  case GGUF_TYPE_UINT16:
-    return gguf_get_val_u16(g, id);
-  case GGUF_TYPE_UINT32:
-    return gguf_get_val_u32(g, id);
-  case GGUF_TYPE_INT32:
-    return (uint64_t)gguf_get_val_i32(g, id);
-  case GGUF_TYPE_UINT64:
-    return gguf_get_val_u64(g, id);
-  case GGUF_TYPE_ARRAY:
-    if (gguf_get_arr_n(g, id) == 0) return 0;
-    if (gguf_get_arr_type(g, id) == GGUF_TYPE_UINT32) return *(const uint32_t *)gguf_get_arr_data(g, id);
-    return gguf_get_arr_type(g, id) == GGUF_TYPE_INT32 ? (uint64_t) * (const int32_t *)gguf_get_arr_data(g, id) : 0;
-  default:
-    return 0;
+  case GGUF_TYPE_UINT16: return gguf_get_val_u16(g, id);
+  case GGUF_TYPE_UINT32: return gguf_get_val_u32(g, id);
+  case GGUF_TYPE_INT32:  return (uint64_t)gguf_get_val_i32(g, id);
+  case GGUF_TYPE_UINT64: return gguf_get_val_u64(g, id);
+  case GGUF_TYPE_ARRAY:  break;
+  default:               return 0;
   }
+  /* clang-format on */
+  if (gguf_get_arr_n(g, id) == 0) return 0;
+  if (gguf_get_arr_type(g, id) == GGUF_TYPE_UINT32) return *(const uint32_t *)gguf_get_arr_data(g, id);
+  return gguf_get_arr_type(g, id) == GGUF_TYPE_INT32 ? (uint64_t) * (const int32_t *)gguf_get_arr_data(g, id) : 0;
 }
 
 static const char *text_of(const struct gguf_context *g, const char *key) {

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct tg_source {
   tg_source_parts parts;
@@ -255,12 +254,4 @@ const char *tg_source_engine(void) {
 #else
   return NULL;
 #endif
-}
-
-tg_status tg_source_print_file(FILE *out, const char *path) {
-  struct stat at;
-  TG_CHECK(stat(path, &at) == 0, TG_ENOINPUT, "%s: cannot be examined", path);
-  fprintf(out, "%s: %lld bytes, modified %lld.%09ld\n", path, (long long)at.st_size, (long long)at.st_mtim.tv_sec,
-          at.st_mtim.tv_nsec);
-  return TG_OK;
 }

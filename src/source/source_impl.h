@@ -3,7 +3,6 @@
 #define TG_SOURCE_IMPL_H
 
 #include "source/source.h"
-#include <stdio.h>
 
 typedef enum { TG_BFLOAT16, TG_FLOAT16, TG_FLOAT32 } tg_element;
 
@@ -40,8 +39,5 @@ tg_status tg_source_synthetic_create(const tg_source_config *config, tg_source_p
 
 /* Shuffles itself, so it wants the whole config: levels and seed. */
 tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, tg_source_parts *out);
-
-/* A file's line of an identity: its path, size and time. */
-tg_status tg_source_print_file(FILE *out, const char *path);
 
 #endif

@@ -4,6 +4,7 @@
 #include "source/source_impl.h"
 
 #include "base/memory.h"
+#include "source/identity.h"
 #include "source/npy.h"
 #include <errno.h>
 #include <inttypes.h>
