@@ -92,6 +92,9 @@ typedef struct {
   int *angle_layers; /* ascending and distinct */
   int n_angle_layers;
   bool neighbors;
+  bool all_measured;
+  uint64_t
+      measured; /* bits of the observables asked for (geometry/observable.h), the lists of `neighbors` not among them */
 
   int bootstrap; /* resamples; 0: none */
   uint64_t statistics_seed;

@@ -1,6 +1,7 @@
 #include "config/keys.h"
 
 #include "config/config.h"
+#include "geometry/observable.h"
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -50,6 +51,7 @@ const tg_key tg_keys[] = {
     KEY(ROOT,        "",          "prompts",        SPECIAL, 0,                             0,   0,                "all",        "all or ids",      "prompts to measure"),
     KEY(SHUFFLE,     "",          "levels",         SPECIAL, 0,                             0,   0,                "all",        "all or levels",   "shuffle levels to measure"),
     KEY(SHUFFLE,     "",          "seed",           UINT64,  IN_CONFIG(shuffle_seed),       0,   0,                "20250117",   "1",               "seed of the shuffle"),
+    KEY(OBSERVABLES, "",          "measure",        SPECIAL, 0,                             0,   0,                "all",        "all or a list of ", "what is measured"),
     KEY(OBSERVABLES, "",          "scales",         SPECIAL, 0,                             0,   0,                "[2, 4, 8, 16, 32, 64, 128, 256]", "neighbor ranks", "scales n2 = 2 n1 of GRIDE"),
     KEY(OBSERVABLES, "",          "overlap_k",      INT,     IN_CONFIG(overlap_k),          1,   TG_MAX_OVERLAP_K, "32",         "neighbors",       "largest k of overlap and reciprocity"),
     KEY(OBSERVABLES, "",          "angle_layers",   SPECIAL, 0,                             0,   0,                "[10]",       "layers",          "layers whose angles are kept for every token"),
@@ -115,6 +117,15 @@ void tg_keys_near(const char *word, tg_section section, const char *kind, char *
       snprintf(text, room, "%s%s", tg_section_names[tg_keys[a].section], tg_keys[a].name);
 }
 
+void tg_keys_print_observables(FILE *out, uint64_t observables) {
+  const char *before = "";
+  for (int o = 0; o < TG_N_OBSERVABLES; o++)
+    if (o != TG_OBSERVE_NEIGHBORS && observables >> o & 1) {
+      fprintf(out, "%s%s", before, tg_observables[o].name);
+      before = ", ";
+    }
+}
+
 void tg_config_print_keys(void) {
   for (int a = 0; a < tg_n_keys; a++) {
     const tg_key *key = &tg_keys[a];
@@ -125,6 +136,8 @@ void tg_config_print_keys(void) {
     else if (key->high > key->low)
       snprintf(range, sizeof range, ", %" PRId64 " to %" PRId64, key->low, key->high);
     printf("%-30s %s%s%s (%s%s", name, key->help, key->kind[0] ? "; source kind " : "", key->kind, key->unit, range);
+    if (key->section == TG_SECTION_OBSERVABLES && strcmp(key->name, "measure") == 0)
+      tg_keys_print_observables(stdout, TG_OBSERVE_ALL);
     if (key->value)
       printf("; default %s)\n", strcmp(key->value, "~") == 0 ? "none" : key->value);
     else

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef enum {
   TG_KEY_INT,     /* int */
@@ -50,5 +51,8 @@ extern const int tg_n_keys;
  *  called just so counts as near, with its full name.
  *  kind  of the source, NULL: not in a source */
 void tg_keys_near(const char *word, tg_section section, const char *kind, char *text, size_t room);
+
+/** "cosine, gride, ...": names of observables, but for the lists, which have a key of their own. */
+void tg_keys_print_observables(FILE *out, uint64_t observables);
 
 #endif

@@ -37,6 +37,16 @@ static void print_quoted(FILE *out, const char *text) {
   fputc('"', out);
 }
 
+static void print_measured(FILE *out, const tg_config *c) {
+  if (c->all_measured) {
+    fputs("all", out);
+    return;
+  }
+  fputc('[', out);
+  tg_keys_print_observables(out, c->measured);
+  fputc(']', out);
+}
+
 static void print_special(FILE *out, const tg_config *c, const tg_key *key) {
   if (key->section == TG_SECTION_SHUFFLE) {
     if (c->all_levels)
@@ -46,6 +56,8 @@ static void print_special(FILE *out, const tg_config *c, const tg_key *key) {
   } else if (key->section == TG_SECTION_OBSERVABLES) {
     if (strcmp(key->name, "scales") == 0)
       print_ints(out, c->scales, c->n_scales);
+    else if (strcmp(key->name, "measure") == 0)
+      print_measured(out, c);
     else
       print_ints(out, c->angle_layers, c->n_angle_layers);
   } else if (key->section == TG_SECTION_FIGURES && strcmp(key->name, "formats") == 0) {

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "config/paths.h"
 #include "config/values.h"
+#include "geometry/observable.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,37 @@ static void read_levels(tg_reading *r, const char *name, const tg_node *node) {
   r->config->all_levels = tg_values_all_or_list(r, name, node, 0, 1000, &list, &n);
   r->config->n_levels = (int)n;
   r->config->levels = to_ints(list, n);
+}
+
+/* The observable of a listed name; -1: there is none, or it has a key of its own. */
+static int observable_of(const tg_node *node) {
+  for (int o = 0; o < TG_N_OBSERVABLES; o++)
+    if (o != TG_OBSERVE_NEIGHBORS && tg_node_is_word(node, tg_observables[o].name)) return o;
+  return -1;
+}
+
+static void read_measure(tg_reading *r, const char *name, const tg_node *node) {
+  tg_config *c = r->config;
+  c->all_measured = tg_node_is_word(node, "all");
+  c->measured = c->all_measured ? TG_OBSERVE_ALL & ~((uint64_t)1 << TG_OBSERVE_NEIGHBORS) : 0;
+  if (c->all_measured) return;
+  if (node->kind != TG_NODE_LIST || node->n == 0)
+    tg_reading_mistake(r, node, "%s: %s, expected 'all' or some names of observables", name,
+                       node->kind == TG_NODE_LIST ? "an empty list" : tg_reading_shown(node));
+  for (int a = 0; node->kind == TG_NODE_LIST && a < node->n; a++) {
+    const int o = observable_of(node->items[a]);
+    char names[512] = "";
+    FILE *text = o < 0 ? fmemopen(names, sizeof names, "w") : NULL;
+    if (text) tg_keys_print_observables(text, TG_OBSERVE_ALL);
+    if (text) fclose(text);
+    if (o < 0)
+      tg_reading_mistake(r, node->items[a], "%s: %s is unknown, expected %s", name, tg_reading_shown(node->items[a]),
+                         names);
+    else if (c->measured >> o & 1)
+      tg_reading_mistake(r, node->items[a], "%s: %s is listed twice", name, tg_reading_shown(node->items[a]));
+    else
+      c->measured |= (uint64_t)1 << o;
+  }
 }
 
 static void read_scales(tg_reading *r, const char *name, const tg_node *node) {
@@ -144,6 +176,7 @@ static const struct {
     {TG_SECTION_SOURCE,      "directory",     read_directory},
     {TG_SECTION_SOURCE,      "prompt_ids",    read_prompt_ids},
     {TG_SECTION_SHUFFLE,     "levels",        read_levels},
+    {TG_SECTION_OBSERVABLES, "measure",       read_measure},
     {TG_SECTION_OBSERVABLES, "scales",        read_scales},
     {TG_SECTION_OBSERVABLES, "angle_layers",  read_angle_layers},
     {TG_SECTION_FIGURES,     "prompts",       read_figure_prompts},

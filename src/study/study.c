@@ -17,8 +17,7 @@ static int layers_it_has(const tg_config *config, int n_layers) {
 }
 
 uint64_t tg_study_observables(const tg_config *config) {
-  const uint64_t lists = (uint64_t)1 << TG_OBSERVE_NEIGHBORS;
-  return config->neighbors ? TG_OBSERVE_ALL : TG_OBSERVE_ALL & ~lists;
+  return config->measured | (uint64_t)config->neighbors << TG_OBSERVE_NEIGHBORS;
 }
 
 static tg_results_model describe_model(const tg_config *config, const tg_source_info *info) {

@@ -192,6 +192,55 @@ class Layout(support.Case):
         self.assertFalse("model/neighbors/index" in got)
 
 
+class Asked(support.Case):
+    """observables.measure: what is not asked for is not there, what is has the same bytes, and every command does with it."""
+
+    def setUp(self):
+        super().setUp()
+        hidden = clouds(prompts=5, levels=2, layers=4, tokens=40, width=10)
+        write_states(self.path("a.h5"), hidden, loss=np.random.default_rng(4).random((5, 2)), logit_metric=np.eye(10))
+        self.all = self.study(files("a.h5"), ranks=2, output="all.h5")
+
+    def measured(self, names, ranks=None):
+        return self.study(files("a.h5"), ranks=ranks, observables={"measure": names}, output="some.h5")
+
+    def test_each_alone(self):
+        paths = {"gride": "intrinsic_dimension", "overlap": "neighborhood_overlap", "cosine": "cosine_similarity",
+                 "angle": "neighbor_angle", "reciprocity": "reciprocity", "logits": "logits/gride"}
+        for ranks, (name, path) in enumerate(paths.items()):
+            with self.subTest(name):
+                got = self.measured([name], ranks % 3 + 1)
+                kept = [p for p in self.all if all(f"/{other}/" not in p for n, other in paths.items() if n != name)]
+                kept = [p for p in kept if name == "gride" or "/correlations/id_loss" not in p]
+                kept = [p for p in kept if name == "logits" or "/correlations/logit_id" not in p]
+                self.assertTrue(any(f"/{path}/" in p for p in kept))
+                bits = {p for p in kept if p.endswith(("/reason", "/status"))}
+                self.assert_same_bytes({p: v for p, v in got.items() if p not in bits}, {p: self.all[p] for p in kept if p not in bits})
+
+    def test_every_command(self):
+        for names in (["gride"], ["cosine", "overlap"], ["logits"]):
+            with self.subTest(names):
+                self.measured(names)
+                for command in ("info", "report", "verify"):
+                    self.run_ok(command, self.path("some.h5"))
+                self.run_ok("figures", self.path("some.h5"), "--out", self.path("figures"), "--set", "figures.formats=[csv]")
+                self.run_ok("export", self.path("some.h5"), "--csv", self.path("csv"))
+
+    def test_resume_wants_the_same(self):
+        self.measured(["gride"])
+        result = support.run("run", self.path("some.h5.yaml"), "--resume", "--set", "observables.measure=[gride, cosine]")
+        self.assertEqual(result.code, support.CONFIG, result)
+        self.assertIn("measure: [gride]", result.err)
+
+    def test_mistakes(self):
+        for value, message in (("[grid]", "'grid' is unknown, expected cosine, gride, angle"), ("[]", "an empty list"),
+                               ("[gride, gride]", "'gride' is listed twice"), ("[neighbors]", "'neighbors' is unknown"),
+                               ("some", "'some', expected 'all' or some names")):
+            result = support.run("validate", self.path("all.h5.yaml"), "--set", f"observables.measure={value}")
+            self.assertEqual(result.code, support.CONFIG, result)
+            self.assertIn(message, result.err)
+
+
 class Numbers(support.Case):
     """Statistics and correlations of 24 prompts, some numbers of which are NaN."""
 

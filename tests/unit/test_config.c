@@ -267,7 +267,7 @@ static void the_echo_holds_every_key(void) {
       "      layers: 33\n      tokens: 1024\n      width: 4096\n      dimension: 10\n      spread: 0\n"
       "      seed: 1\n";
   static const char values[] = "prompts: all\nshuffle:\n  levels: all\n  seed: 20250117\n"
-                               "observables:\n  scales: [2, 4, 8, 16, 32, 64, 128, 256]\n  overlap_k: 32\n"
+                               "observables:\n  measure: all\n  scales: [2, 4, 8, 16, 32, 64, 128, 256]\n  overlap_k: 32\n"
                                "  angle_layers: [10]\n  neighbors: false\nstatistics:\n  bootstrap: 1000\n  seed: 1\n";
   char expected[4 * ROOM];
   snprintf(
@@ -300,6 +300,7 @@ static void only_keys_that_change_values_are_in_the_values(void) {
                {"shuffle.levels=[0]", true},
                {"shuffle.seed=2", true},
                {"observables.neighbors=true", true},
+               {"observables.measure=[gride]", true},
                {"observables.overlap_k=2", true},
                {"statistics.bootstrap=2", true}};
   tg_config *c = read_good(LEAST), *other = NULL;
