@@ -14,7 +14,7 @@ const tg_axis_text tg_axes[TG_N_AXES] = {
     {"token", "1", "place of the token in the prompt, from 0"},
 };
 
-/* The words of fields.def. */
+/* The other words of fields.def. */
 #define LAYER       TG_AXIS_LAYER
 #define PAIR        TG_AXIS_PAIR
 #define SCALE       TG_AXIS_SCALE
@@ -25,11 +25,6 @@ const tg_axis_text tg_axes[TG_N_AXES] = {
   sizeof((const int[]){TG_AXIS_PROMPT, TG_AXIS_SHUFFLE, __VA_ARGS__}) / sizeof(int), {                                 \
     TG_AXIS_PROMPT, TG_AXIS_SHUFFLE, __VA_ARGS__                                                                       \
   }
-
-#define DENTI "Denti, Doimo, Laio, Mira, Sci. Rep. 12, 20005 (2022); conventions of DADApy 0.3.4"
-#define DOIMO "Doimo, Glielmo, Ansuini, Laio, NeurIPS 33 (2020)"
-#define PAPER "arXiv 2501.10573"
-#define OWN   "tokengeom"
 
 #define REASONS                                                                                                        \
   "bits: 1 scale > n_points - 1; 2 no GRIDE root; 4 k > n - 1; 8 some angle undefined; 16 zero vector; 32 NaN or "     \

@@ -44,8 +44,9 @@ static const int64_t ids[P] = {40, 7, 1000000000000, 3};
 static const int32_t levels[S] = {0, 5};
 static const int angle_layers[N_ANGLES] = {1, 4};
 
-#define LISTS ((uint64_t)1 << TG_OBSERVE_NEIGHBORS)
-static const uint64_t MEASURED = TG_OBSERVE_ALL;
+#define BIT(id) ((uint64_t)1 << TG_OBSERVE_##id)
+static const uint64_t LISTS = BIT(NEIGHBORS), MEASURED = BIT(COSINE) | BIT(GRIDE) | BIT(ANGLE) | BIT(RECIPROCITY) |
+                                                         BIT(OVERLAP) | BIT(NEIGHBORS) | BIT(LOGITS);
 
 static tg_results_model model_of(int m) {
   tg_results_model model = {.name = m ? "second" : "first",
