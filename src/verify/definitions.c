@@ -122,6 +122,34 @@ static tg_status plain_neighbors(const plain *h, tg_row *row) {
   return TG_OK;
 }
 
+/* ---- lengths ---- */
+
+static int ascending(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static tg_status plain_norms(const plain *h, tg_row *row) {
+  const int n = h->c->n;
+  int longest = 0;
+  double sum = 0.0, *norm = NULL;
+  TG_TRY(TG_ALLOC(n, &norm));
+  for (int i = 0; i < n; i++) {
+    norm[i] = sqrt(tg_plain_norm2(h->c, i));
+    sum += norm[i];
+    const tg_plain_integer most = tg_plain_norm2_exact(h->c, longest), this = tg_plain_norm2_exact(h->c, i);
+    if (tg_plain_compare(&this, &most) > 0) longest = i;
+  }
+  *tg_row_f64(row, TG_FIELD_NORM_MEAN) = sum / n;
+  *tg_row_f64(row, TG_FIELD_NORM_FIRST) = norm[0];
+  *tg_row_f64(row, TG_FIELD_NORM_MAX) = norm[longest];
+  *tg_row_i32(row, TG_FIELD_NORM_MAX_TOKEN) = longest;
+  qsort(norm, (size_t)n, sizeof *norm, ascending);
+  *tg_row_f64(row, TG_FIELD_NORM_MEDIAN) = (norm[(n - 1) / 2] + norm[n / 2]) / 2.0;
+  free(norm);
+  return TG_OK;
+}
+
 /* ---- logits ---- */
 
 /* x - mean and its product with the matrix, [n][d] each: |W (x_i - x_j)|^2 = (x_i - x_j)^T W^T W (x_i - x_j). */
@@ -137,11 +165,6 @@ static void transform(const tg_cloud *c, const double *matrix, double *x, double
       y[i * d + t] = 0.0;
       for (ptrdiff_t u = 0; u < d; u++) y[i * d + t] += matrix[t * d + u] * x[i * d + u];
     }
-}
-
-static int ascending(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
 }
 
 /* Squared distances of point i to all other points, ascending. */

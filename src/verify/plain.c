@@ -18,6 +18,12 @@ double tg_plain_d2(const tg_cloud *c, int i, int j) {
   return sum;
 }
 
+double tg_plain_norm2(const tg_cloud *c, int i) {
+  double sum = 0.0;
+  for (int t = 0; t < c->d; t++) sum += (double)c->x[(ptrdiff_t)i * c->ld + t] * (double)c->x[(ptrdiff_t)i * c->ld + t];
+  return sum;
+}
+
 /* A float32 is m 2^(shift - 149) with a whole number m below 2^24 in size. */
 typedef struct {
   int64_t m;
@@ -48,6 +54,16 @@ static void add_product(tg_plain_integer *sum, whole a, whole b, int64_t factor)
   add_shifted(sum, factor * m_high * high, a.shift + b.shift + 24);
 }
 
+/* Carries done: digits 0..2^32-1. */
+static tg_plain_integer carried(tg_plain_integer sum) {
+  for (int q = 0; q + 1 < TG_PLAIN_DIGITS; q++) {
+    const int64_t digit = sum.digit[q] & 0xffffffff;
+    sum.digit[q + 1] += (sum.digit[q] - digit) / 4294967296;
+    sum.digit[q] = digit;
+  }
+  return sum;
+}
+
 tg_plain_integer tg_plain_d2_exact(const tg_cloud *c, int i, int j) {
   const float *x = c->x + (ptrdiff_t)i * c->ld, *y = c->x + (ptrdiff_t)j * c->ld;
   tg_plain_integer sum = {{0}};
@@ -58,12 +74,16 @@ tg_plain_integer tg_plain_d2_exact(const tg_cloud *c, int i, int j) {
     add_product(&sum, a, b, -2);
     add_product(&sum, b, b, 1);
   }
-  for (int q = 0; q + 1 < TG_PLAIN_DIGITS; q++) {
-    const int64_t digit = sum.digit[q] & 0xffffffff;
-    sum.digit[q + 1] += (sum.digit[q] - digit) / 4294967296;
-    sum.digit[q] = digit;
+  return carried(sum);
+}
+
+tg_plain_integer tg_plain_norm2_exact(const tg_cloud *c, int i) {
+  tg_plain_integer sum = {{0}};
+  for (int t = 0; t < c->d; t++) {
+    const whole a = whole_of(c->x[(ptrdiff_t)i * c->ld + t]);
+    add_product(&sum, a, a, 1);
   }
-  return sum;
+  return carried(sum);
 }
 
 int tg_plain_compare(const tg_plain_integer *a, const tg_plain_integer *b) {

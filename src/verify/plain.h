@@ -13,13 +13,15 @@
 
 /** sum_t (x_it - x_jt)^2, t ascending: relative error below (d + 2) 2^-53. */
 double tg_plain_d2(const tg_cloud *c, int i, int j);
+double tg_plain_norm2(const tg_cloud *c, int i); /* sum_t x_it^2 likewise */
 
-/* A squared distance as an integer multiple of 2^-298, in digits of 32 bits, the lowest first: no rounding at all. */
+/* A sum of squares as an integer multiple of 2^-298, in digits of 32 bits, the lowest first: no rounding at all. */
 enum { TG_PLAIN_DIGITS = 20 };
 typedef struct {
   int64_t digit[TG_PLAIN_DIGITS];
 } tg_plain_integer;
 tg_plain_integer tg_plain_d2_exact(const tg_cloud *c, int i, int j);
+tg_plain_integer tg_plain_norm2_exact(const tg_cloud *c, int i);
 int tg_plain_compare(const tg_plain_integer *a, const tg_plain_integer *b); /* -1, 0, 1 */
 
 /** The other tokens of row `row` of `tokens` [m] (NULL: all) by exact distance, ties by lower index.

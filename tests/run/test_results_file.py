@@ -22,13 +22,14 @@ FIELDS = {
     "cosine_similarity/n_zero": (I, (P, S, L)), "neighbor_angle/mean": (F, (P, S, L)), "neighbor_angle/n_defined": (I, (P, S, L)),
     "neighbor_angle/tokens": (F, (P, S, ANGLE, TOKEN)), "reciprocity/value": (F, (P, S, L, K)),
     "neighbors/index": (I, (P, S, L, TOKEN, K)), "logits/gride/value": (F, (P, S, SCALE)), "logits/gride/error": (F, (P, S, SCALE)),
-    "logits/gride/radius": (F, (P, S, SCALE)), "logits/entropy": (F, (P, S)), "loss": (F, (P, S)), "token_ids": (I, (P, S, TOKEN)),
+    "norms/mean": (F, (P, S, L)), "norms/median": (F, (P, S, L)), "norms/max": (F, (P, S, L)), "norms/max_token": (I, (P, S, L)),
+    "norms/first": (F, (P, S, L)), "logits/gride/radius": (F, (P, S, SCALE)), "logits/entropy": (F, (P, S)), "loss": (F, (P, S)), "token_ids": (I, (P, S, TOKEN)),
     "status": (I, (P, S, L)), "reason": (I, (P, S, L)),
 }
 # Observables of which there are statistics.
 REDUCED = ("intrinsic_dimension/gride/value", "intrinsic_dimension/gride/radius", "intrinsic_dimension/n_points",
            "neighborhood_overlap/value", "cosine_similarity/mean", "cosine_similarity/std", "cosine_similarity/mean_offdiagonal",
-           "neighbor_angle/mean", "reciprocity/value", "logits/gride/value", "loss", "logits/entropy")
+           "neighbor_angle/mean", "reciprocity/value", "norms/mean", "norms/median", "norms/max", "norms/first", "logits/gride/value", "loss", "logits/entropy")
 MOMENTS = ("n", "mean", "std", "median", "q25", "q75")
 GROUPS = {"id_loss": (S, L, SCALE), "id_loss_raw": (S, L, SCALE), "logit_id_entropy": (S, SCALE), "entropy_loss": (S,)}
 NUMBERS = ("pearson", "pearson_p", "pearson_low", "pearson_high", "pearson_boot_std", "pearson_p_bh", "spearman", "spearman_p",
@@ -206,7 +207,7 @@ class Asked(support.Case):
 
     def test_each_alone(self):
         paths = {"gride": "intrinsic_dimension", "overlap": "neighborhood_overlap", "cosine": "cosine_similarity",
-                 "angle": "neighbor_angle", "reciprocity": "reciprocity", "logits": "logits/gride"}
+                 "angle": "neighbor_angle", "reciprocity": "reciprocity", "logits": "logits/gride", "norms": "norms"}
         for ranks, (name, path) in enumerate(paths.items()):
             with self.subTest(name):
                 got = self.measured([name], ranks % 3 + 1)

@@ -54,7 +54,8 @@ FIELDS = (("intrinsic_dimension/gride/value", "layer"), ("intrinsic_dimension/gr
           ("neighborhood_overlap/value", "pair"), ("cosine_similarity/mean", "layer"), ("cosine_similarity/std", "layer"),
           ("cosine_similarity/mean_offdiagonal", "layer"), ("cosine_similarity/n_zero", "layer"),
           ("neighbor_angle/mean", "layer"), ("neighbor_angle/n_defined", "layer"), ("neighbor_angle/tokens", "angle"),
-          ("reciprocity/value", "layer"), ("neighbors/index", "layer"), ("logits/gride/value", "last"),
+          ("reciprocity/value", "layer"), ("neighbors/index", "layer"), ("norms/mean", "layer"), ("norms/median", "layer"),
+          ("norms/max", "layer"), ("norms/max_token", "layer"), ("norms/first", "layer"), ("logits/gride/value", "last"),
           ("logits/gride/error", "last"), ("logits/gride/radius", "last"), ("logits/entropy", "last"), ("loss", "last"),
           ("token_ids", "last"), ("reason", "layer"), ("status", "layer"))
 
