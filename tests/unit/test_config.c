@@ -266,9 +266,10 @@ static void the_echo_holds_every_key(void) {
       "models:\n  - name: ~\n    source:\n      kind: synthetic\n      prompts: 8\n      shuffles: 1\n"
       "      layers: 33\n      tokens: 1024\n      width: 4096\n      dimension: 10\n      spread: 0\n"
       "      seed: 1\n";
-  static const char values[] = "prompts: all\nshuffle:\n  levels: all\n  seed: 20250117\n"
-                               "observables:\n  measure: all\n  scales: [2, 4, 8, 16, 32, 64, 128, 256]\n  overlap_k: 32\n"
-                               "  angle_layers: [10]\n  neighbors: false\nstatistics:\n  bootstrap: 1000\n  seed: 1\n";
+  static const char values[] =
+      "prompts: all\nshuffle:\n  levels: all\n  seed: 20250117\n"
+      "observables:\n  measure: all\n  scales: [2, 4, 8, 16, 32, 64, 128, 256]\n  overlap_k: 32\n"
+      "  angle_layers: [10]\n  neighbors: false\nstatistics:\n  bootstrap: 1000\n  seed: 1\n";
   char expected[4 * ROOM];
   snprintf(
       expected, sizeof expected,
