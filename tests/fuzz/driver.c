@@ -132,5 +132,6 @@ int main(int argc, char **argv) {
   printf("%d seeds and %" PRIu64 " mutations in %ld s\n", n, count, (long)(time(NULL) - start));
   close(shared);
   unlink(name);
+  free(in.bytes);
   return 0;
 }
