@@ -2,17 +2,17 @@
  * tg_distance_batch computes those in float64, for a panel of rows at a time; `decide_row` puts both together. */
 #include "geometry/neighbors.h"
 
-#include "base/clones.h"
 #include "base/memory.h"
 #include "base/timer.h"
 #include "geometry/collect.h"
 #include "geometry/distance.h"
+#include "geometry/selection.h"
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 1024, TICK_ROWS = 64, SMALL = 96, FEW = 4, SAMPLE = 32 };
+enum { PANEL = 1024, TICK_ROWS = 64, SMALL = 96, SAMPLE = 32 };
 
 /* A neighbor proposed for a list. */
 typedef struct {
@@ -139,122 +139,6 @@ static tg_status grow(void **array, size_t item, size_t used, size_t more, size_
   return TG_OK;
 }
 
-/* ---- passes over one row, vectorised by the compiler ---- */
-
-/* v_j = |y_j|^2 - 2 y_i.y_j: the squared distance less the row's constant |y_i|^2; low_j: less the column's error too. */
-TG_CLONES static void row_values(const float *restrict g, const float *restrict norm2, float bound, int m,
-                                 float *restrict v, float *restrict low) {
-  for (int j = 0; j < m; j++) {
-    v[j] = norm2[j] - 2.0f * g[j];
-    low[j] = v[j] - bound * norm2[j];
-  }
-}
-
-TG_CLONES static void gather(const float *restrict g, const int32_t *restrict tokens, int m, float *restrict out) {
-  for (int j = 0; j < m; j++) out[j] = g[tokens[j]];
-}
-
-/* Lowest and highest of v; whole lanes first, so that the compiler needs no license to reorder. */
-TG_CLONES static void range_of(const float *restrict v, int m, float *low, float *high) {
-  float a[TG_LANES], b[TG_LANES];
-  for (int q = 0; q < TG_LANES; q++) a[q] = b[q] = v[0];
-  int j = 0;
-  for (; j + TG_LANES <= m; j += TG_LANES)
-    for (int q = 0; q < TG_LANES; q++) {
-      a[q] = v[j + q] < a[q] ? v[j + q] : a[q];
-      b[q] = v[j + q] > b[q] ? v[j + q] : b[q];
-    }
-  for (; j < m; j++) {
-    a[0] = v[j] < a[0] ? v[j] : a[0];
-    b[0] = v[j] > b[0] ? v[j] : b[0];
-  }
-  *low = a[0], *high = b[0];
-  for (int q = 1; q < TG_LANES; q++) {
-    *low = a[q] < *low ? a[q] : *low;
-    *high = b[q] > *high ? b[q] : *high;
-  }
-}
-
-TG_CLONES static int count_up_to(const float *restrict v, int m, float t) {
-  int count = 0;
-  for (int j = 0; j < m; j++) count += v[j] <= t;
-  return count;
-}
-
-TG_CLONES static int count_below(const float *restrict v, int m, float t) {
-  int count = 0;
-  for (int j = 0; j < m; j++) count += v[j] < t;
-  return count;
-}
-
-/* Floats that are not negative have the order of their bits, and integers may be compared in any order. */
-TG_CLONES static float largest_norm_up_to(const float *restrict v, const float *restrict norm2, int m, float t) {
-  int32_t largest = 0;
-  for (int j = 0; j < m; j++) {
-    int32_t bits;
-    memcpy(&bits, norm2 + j, sizeof bits);
-    bits = v[j] <= t ? bits : 0;
-    largest = bits > largest ? bits : largest;
-  }
-  float norm;
-  memcpy(&norm, &largest, sizeof norm);
-  return norm;
-}
-
-/* A bracket of the k-th smallest of v: fewer than k values are <= below, namely up_to_below, and at least k are <= top. */
-typedef struct {
-  float below, top;
-  int up_to_below, up_to_top;
-} bracket;
-
-/* A place inside: where the k-th would lie if values were spread evenly, every third time the middle, for those that are not. */
-static float inside(const bracket *b, int k, int step) {
-  const float share =
-      step % 3 == 2 ? 0.5f : ((float)(k - b->up_to_below) - 0.5f) / (float)(b->up_to_top - b->up_to_below);
-  return b->below + share * (b->top - b->below);
-}
-
-/* It is closed until at most `slack` values more than needed are <= top or, with slack < 0, at most -slack lie inside; or
- * until no float does. */
-static bracket bracket_kth(const float *v, int m, int k, int slack, float low, float high) {
-  bracket b = {nextafterf(low, -INFINITY), high, 0, m};
-  for (int step = 0; slack < 0 ? b.up_to_top - b.up_to_below > -slack : b.up_to_top > k + slack; step++) {
-    float middle = inside(&b, k, step);
-    if (middle <= b.below || middle >= b.top) middle = inside(&b, k, 2);
-    if (middle <= b.below || middle >= b.top) break;
-    const int count = count_up_to(v, m, middle);
-    if (count >= k)
-      b.top = middle, b.up_to_top = count;
-    else
-      b.below = middle, b.up_to_below = count;
-  }
-  return b;
-}
-
-/* Where each of a few values stands among them: counting needs no branches and runs in whole vectors. */
-TG_CLONES static void places_in_order(const float *restrict v, int count, int32_t *restrict place) {
-  for (int a = 0; a < count; a++) {
-    int before = 0;
-    for (int b = 0; b < a; b++) before += v[b] <= v[a];
-    for (int b = a + 1; b < count; b++) before += v[b] < v[a];
-    place[a] = before;
-  }
-}
-
-/* The k-th smallest of v. places [m] scratch */
-static float kth_smallest(const float *v, int m, int k, float low, float high, int32_t *places) {
-  const bracket b = bracket_kth(v, m, k, -FEW, low, high);
-  if (b.up_to_top - b.up_to_below > FEW) return b.top; /* all of them equal */
-  float few[FEW] = {0};
-  int32_t place[FEW];
-  const int count = tg_collect(v, m, nextafterf(b.below, INFINITY), b.top, places);
-  for (int a = 0; a < count; a++) few[a] = v[places[a]];
-  places_in_order(few, count, place);
-  for (int a = 0; a < count; a++)
-    if (place[a] == k - b.up_to_below - 1) return few[a];
-  return b.top; /* not reached */
-}
-
 /* ---- step 1: propose ---- */
 
 static tg_status note_pair(tg_neighbors_scratch *s, int32_t i, int32_t j, int32_t *place) {
@@ -284,7 +168,7 @@ static void order_entries(tg_neighbors_scratch *s, int count, entry *list) {
   float v[SMALL] = {0};
   int32_t place[SMALL];
   for (int a = 0; a < count; a++) v[a] = s->near_v[s->places[a]];
-  places_in_order(v, count, place);
+  tg_select_order(v, count, place);
   for (int a = 0; a < count; a++) list[place[a]] = (entry){v[a], s->near_j[s->places[a]], -1, 0};
 }
 
@@ -306,7 +190,7 @@ static tg_status note_list_pairs(const search *w, int32_t i, entry *e, int count
 static tg_status propose_list(const search *w, int32_t i, const float *near_v, int n_near, float low, float high,
                               double e, row_plan *plan) {
   tg_neighbors_scratch *s = w->s;
-  const float t = bracket_kth(near_v, n_near, w->query->k, 4, low, high).top;
+  const float t = tg_select_bracket(near_v, n_near, w->query->k, 4, low, high).top;
   const float limit = nextafterf((float)((double)t + 2.0 * e), INFINITY);
   TG_TRY(grow((void **)&s->entries, sizeof *s->entries, s->n_entries, (size_t)n_near, &s->entries_capacity));
   entry *list = s->entries + s->n_entries;
@@ -323,25 +207,13 @@ static tg_status propose_list(const search *w, int32_t i, const float *near_v, i
 static tg_status propose_rank(const search *w, int32_t i, int rank, const float *near_v, int n_near, float low,
                               float high, double e, window *out) {
   tg_neighbors_scratch *s = w->s;
-  const double v = (double)kth_smallest(near_v, n_near, rank, low, high, s->places);
+  const double v = (double)tg_select_kth(near_v, n_near, rank, low, high, s->places);
   const float first = nextafterf((float)(v - 2.0 * e), -INFINITY), last = nextafterf((float)(v + 2.0 * e), INFINITY);
-  *out = (window){s->n_pairs, count_below(near_v, n_near, first), tg_collect(near_v, n_near, first, last, s->places)};
+  *out = (window){s->n_pairs, tg_select_count_below(near_v, n_near, first),
+                  tg_collect(near_v, n_near, first, last, s->places)};
   TG_TRY(grow((void **)&s->pairs, sizeof *s->pairs, s->n_pairs, (size_t)out->count, &s->pairs_capacity));
   for (int a = 0; a < out->count; a++) s->pairs[s->n_pairs++] = (tg_pair){i, token_of(w, s->near_j[s->places[a]]), 0.0};
   return TG_OK;
-}
-
-/* The values of the candidates, the largest of them, and the largest norm among them. */
-TG_CLONES static float gather_near(const float *restrict v, const float *restrict norm2, const int32_t *restrict near_j,
-                                   int n_near, float *restrict near_v, float *high) {
-  float norm = 0.0f, most = -INFINITY;
-  for (int a = 0; a < n_near; a++) {
-    near_v[a] = v[near_j[a]];
-    most = near_v[a] > most ? near_v[a] : most;
-    norm = norm2[near_j[a]] > norm ? norm2[near_j[a]] : norm;
-  }
-  *high = most;
-  return norm;
 }
 
 /* Candidates of one row: every column that can be among the `k_max` nearest, and the row's common error e.
@@ -356,19 +228,19 @@ static int candidates(const search *w, int row, int k_max, float *low, float *hi
   const int32_t i = token_of(w, row);
   const float *g = tg_gram_row(gram, i), *norm2 = gram->norm2;
   if (w->query->tokens) {
-    gather(g, w->query->tokens, m, s->g);
+    tg_select_gather(g, w->query->tokens, m, s->g);
     g = s->g;
     norm2 = s->norm2;
   }
-  row_values(g, norm2, gram->bound, m, s->v, s->low);
+  tg_select_values(g, norm2, gram->bound, m, s->v, s->low);
   s->v[row] = s->v[row == 0 ? m - 1 : 0]; /* self left out */
-  range_of(s->v, m, low, high);
+  tg_select_range(s->v, m, low, high);
   s->v[row] = s->low[row] = INFINITY;
-  const float t = bracket_kth(s->v, m, k_max, k_max / 16 + 4, *low, *high).top;
+  const float t = tg_select_bracket(s->v, m, k_max, k_max / 16 + 4, *low, *high).top;
   const double own = (double)gram->bound * gram->norm2[i] + gram->tiny, margin = 1.001;
-  const double e0 = (own + (double)gram->bound * largest_norm_up_to(s->v, norm2, m, t)) * margin;
+  const double e0 = (own + (double)gram->bound * tg_select_largest_norm(s->v, norm2, m, t)) * margin;
   const int n_near = tg_collect(s->low, m, -INFINITY, nextafterf((float)((double)t + e0), INFINITY), s->near_j);
-  const float largest = gather_near(s->v, norm2, s->near_j, n_near, s->near_v, high);
+  const float largest = tg_select_gather_near(s->v, norm2, s->near_j, n_near, s->near_v, high);
   *e = (own + (double)gram->bound * largest) * margin;
   return n_near;
 }
