@@ -186,7 +186,9 @@ static tg_status note_list_pairs(const search *w, int32_t i, entry *e, int count
   return TG_OK;
 }
 
-/* The ordered list: all columns that may belong to it. A column with v > t + 2 e is farther than the k nearest. */
+/* The ordered list: all columns that may belong to it. At least k have v <= t, so by (4) the k-th smallest E is at most t + e, and a
+ * column with v > t + 2 e has a larger one. In the order of v, a gap of more than 2 e separates all before it from all behind it; what
+ * no such gap separates is a group, and open: float64 orders it. */
 static tg_status propose_list(const search *w, int32_t i, const float *near_v, int n_near, float low, float high,
                               double e, row_plan *plan) {
   tg_neighbors_scratch *s = w->s;
@@ -202,8 +204,10 @@ static tg_status propose_list(const search *w, int32_t i, const float *near_v, i
   return note_list_pairs(w, i, list, count);
 }
 
-/* One rank beyond the list. With v the rank-th smallest proposal, the exact distance differs from v by at most e; a column
- * below v - 2 e is surely nearer, one above v + 2 e surely farther. */
+/* One rank beyond the list. With v the rank-th smallest proposal, the rank-th smallest E lies in v - e .. v + e: `rank` columns have
+ * E <= v + e by (4), and only the fewer than `rank` with a proposal below v can have E < v - e (a column that is no candidate is
+ * farther than k_max >= rank others). So a column with a proposal below v - 2 e is nearer than the rank-th, one above v + 2 e is
+ * farther, and among those between, put in order by float64, it is the one that the number of nearer ones leaves. */
 static tg_status propose_rank(const search *w, int32_t i, int rank, const float *near_v, int n_near, float low,
                               float high, double e, window *out) {
   tg_neighbors_scratch *s = w->s;
@@ -217,10 +221,24 @@ static tg_status propose_rank(const search *w, int32_t i, int rank, const float 
 }
 
 /* Candidates of one row: every column that can be among the `k_max` nearest, and the row's common error e.
- * t has at least k_max proposals at or below it, each exact value at most t + e0; so a column whose own lower bound exceeds
- * t + e0 is not among the k_max nearest. Then e holds for all that are left. The margin of 1/1000 is far above the rounding
- * of float64 sums (2 d eps of the distance, against e >= 13/2 2^-24 of it): what the bound separates, the sums separate
- * too, so that not even a last bit depends on the fast pass. */
+ *
+ * What is compared is E_j = scale^2 |x_i - x_j|^2 - norm2_i, of which v_j is the proposal. With own = bound norm2_i + 2 tiny the
+ * theorem of gram.h is
+ *     (1)  | E_j - v_j | <= own + bound norm2_j.
+ * At least k_max columns have v_j <= t. With N the largest norm2 among those, by (1) each has E_j <= t + own + bound N, so
+ *     (2)  the k_max-th smallest E is at most T = t + own + bound N.
+ * For every column, by (1) again, with low_j = v_j - bound norm2_j,
+ *     (3)  E_j >= low_j - own.
+ * So a column with low_j - own > T is farther than the k_max nearest, whatever rounding did, and is left out: all with
+ * low_j <= t + 2 own + bound N stay. Both sides have the row's own error: it is not the same for two columns.
+ * Of those that stay, with M the largest norm2 among them,
+ *     (4)  | E_j - v_j | <= e = own + bound M,
+ * which is all that the steps behind this one use: two columns with v_b - v_a > 2 e have E_a < E_b.
+ *
+ * Rounding of low_j, at most u (2 norm2_j + norm2_i), takes the place of the fourth of gram.h's four roundings of the bracket, the
+ * sum with norm2_i, which is never formed here. The margin of 1/1000 is for the rest, and far above the rounding of float64 sums
+ * (2 d eps of the distance, against e >= 13/2 2^-24 of it): what the bound separates, the sums separate too, so that not even a
+ * last bit depends on the fast pass. */
 static int candidates(const search *w, int row, int k_max, float *low, float *high, double *e) {
   const tg_gram *gram = w->gram;
   tg_neighbors_scratch *s = w->s;
@@ -237,11 +255,11 @@ static int candidates(const search *w, int row, int k_max, float *low, float *hi
   tg_select_range(s->v, m, low, high);
   s->v[row] = s->low[row] = INFINITY;
   const float t = tg_select_bracket(s->v, m, k_max, k_max / 16 + 4, *low, *high).top;
-  const double own = (double)gram->bound * gram->norm2[i] + gram->tiny, margin = 1.001;
-  const double e0 = (own + (double)gram->bound * tg_select_largest_norm(s->v, norm2, m, t)) * margin;
-  const int n_near = tg_collect(s->low, m, -INFINITY, nextafterf((float)((double)t + e0), INFINITY), s->near_j);
+  const double bound = 1.001 * (double)gram->bound, own = bound * gram->norm2[i] + 2.002 * (double)gram->tiny;
+  const double limit = (double)t + 2.0 * own + bound * tg_select_largest_norm(s->v, norm2, m, t);
+  const int n_near = tg_collect(s->low, m, -INFINITY, nextafterf((float)limit, INFINITY), s->near_j);
   const float largest = tg_select_gather_near(s->v, norm2, s->near_j, n_near, s->near_v, high);
-  *e = (own + (double)gram->bound * largest) * margin;
+  *e = own + bound * largest;
   return n_near;
 }
 
