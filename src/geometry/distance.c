@@ -79,9 +79,28 @@ tg_double2 tg_distance_double2(const tg_cloud *c, int i, int j) {
   return sum;
 }
 
+void tg_distance_exact(const tg_cloud *c, int i, int j, tg_expansion *out) {
+  float a[TG_DISTANCE_BLOCK], b[TG_DISTANCE_BLOCK];
+  out->n = 0;
+  for (int first = 0; first < c->ld; first += TG_DISTANCE_BLOCK) {
+    const int length = block_length(c->ld, first);
+    tg_cloud_block(c, i, 1, first, length, a, TG_DISTANCE_BLOCK);
+    tg_cloud_block(c, j, 1, first, length, b, TG_DISTANCE_BLOCK);
+    for (int t = 0; t < length; t++)
+      if (a[t] != b[t]) tg_expansion_add_square(out, a[t], b[t]);
+  }
+}
+
 tg_double2 tg_distance_double2_64(const tg_cloud64 *c, int i, int j) {
   const double *a = c->x + (ptrdiff_t)i * c->ld, *b = c->x + (ptrdiff_t)j * c->ld;
   tg_double2 sum = {0.0, 0.0};
   for (int t = 0; t < c->d; t++) sum = add(sum, squared_difference(a[t], b[t]));
   return sum;
+}
+
+void tg_distance_exact64(const tg_cloud64 *c, int i, int j, tg_expansion *out) {
+  const double *a = c->x + (ptrdiff_t)i * c->ld, *b = c->x + (ptrdiff_t)j * c->ld;
+  out->n = 0;
+  for (int t = 0; t < c->d; t++)
+    if (a[t] != b[t]) tg_expansion_add_square(out, a[t], b[t]);
 }

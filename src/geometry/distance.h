@@ -4,6 +4,7 @@
 #define TG_DISTANCE_H
 
 #include "geometry/cloud.h"
+#include "geometry/expansion.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,5 +47,9 @@ typedef struct {
 /** The squared distance in double-double (error-free differences and products: Dekker 1971, Ogita, Rump, Oishi 2005). */
 tg_double2 tg_distance_double2(const tg_cloud *c, int i, int j);
 tg_double2 tg_distance_double2_64(const tg_cloud64 *c, int i, int j);
+
+/** The squared distance without any rounding. */
+void tg_distance_exact(const tg_cloud *c, int i, int j, tg_expansion *out);
+void tg_distance_exact64(const tg_cloud64 *c, int i, int j, tg_expansion *out);
 
 #endif

@@ -3,8 +3,9 @@
 #ifndef TG_EXPANSION_H
 #define TG_EXPANSION_H
 
-/* Parts have no bits in common, so what is made of products of two float32, multiples of 2^-298 below 2^300, has no more. */
-enum { TG_EXPANSION_PARTS = 640 };
+/* Parts have no bits in common, so sums of squared differences of float64 numbers in 2^-149 .. 2^128, multiples of 2^-402 below
+ * 2^290, have no more. */
+enum { TG_EXPANSION_PARTS = 704 };
 
 /** The sum of `n` parts, of ascending size and none of them 0; n = 0: the number 0. */
 typedef struct {
@@ -15,7 +16,11 @@ typedef struct {
 /** Adds x, exactly. No sum may overflow. */
 void tg_expansion_add(tg_expansion *e, double x);
 
+/** Adds (a - b)^2, exactly. */
+void tg_expansion_add_square(tg_expansion *e, double a, double b);
+
 /** -1, 0 or 1. */
 int tg_expansion_sign(const tg_expansion *e);
+int tg_expansion_compare(const tg_expansion *a, const tg_expansion *b);
 
 #endif

@@ -7,6 +7,7 @@
 #include "geometry/collect.h"
 #include "geometry/distance.h"
 #include "geometry/selection.h"
+#include "geometry/ties.h"
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ struct tg_neighbors_scratch {
   double *dots; /* [PANEL] */
   float *panel; /* [panel_rows][TG_DISTANCE_BLOCK] */
   int panel_rows;
-  int exact_sums; /* float64 sums of this cloud have no rounding: -1 not known yet */
+  tg_ties ties;
   tg_neighbors_counts counts;
 };
 
@@ -95,7 +96,11 @@ void tg_neighbors_scratch_destroy(tg_neighbors_scratch **scratch) {
   *scratch = NULL;
 }
 
-tg_neighbors_counts tg_neighbors_count(const tg_neighbors_scratch *scratch) { return scratch->counts; }
+tg_neighbors_counts tg_neighbors_count(const tg_neighbors_scratch *scratch) {
+  tg_neighbors_counts counts = scratch->counts;
+  counts.double2_pairs = scratch->ties.double2_pairs;
+  return counts;
+}
 
 static tg_status reserve_panel(tg_neighbors_scratch *s, int n) {
   if (n <= s->panel_rows) return TG_OK;
@@ -283,91 +288,26 @@ static tg_status propose_row(const search *w, int row, row_plan *plan, window *w
 
 /* ---- step 3: decide ---- */
 
-/* Widens lowest..highest to the bits that the numbers x use. */
-static void widen_bits(const float *x, int count, int *lowest, int *highest) {
-  for (int t = 0; t < count; t++) {
-    if (x[t] == 0.0f) continue;
-    int exponent;
-    const int32_t digits = (int32_t)ldexpf(frexpf(x[t], &exponent), FLT_MANT_DIG);
-    const int last = exponent - FLT_MANT_DIG + __builtin_ctz((unsigned)digits);
-    *lowest = last < *lowest ? last : *lowest;
-    *highest = exponent > *highest ? exponent : *highest;
-  }
-}
-
-/* All values are multiples of q, their differences below 2^b q: with d (2^b)^2 <= 2^53 the float64 sums are exact. */
-static int sums_are_exact(const tg_cloud *c) {
-  int lowest = 1024, highest = -1074;
-  float x[TG_DISTANCE_BLOCK];
-  for (int i = 0; i < c->n; i++)
-    for (int first = 0; first < c->ld; first += TG_DISTANCE_BLOCK) {
-      const int length = c->ld - first < TG_DISTANCE_BLOCK ? c->ld - first : TG_DISTANCE_BLOCK;
-      tg_cloud_block(c, i, 1, first, length, x, TG_DISTANCE_BLOCK);
-      widen_bits(x, length, &lowest, &highest);
-      if (highest - lowest > 25) return 0;
-    }
-  return highest < lowest || 2.0 * (highest - lowest + 1) + log2(c->d) <= 53.0;
-}
-
-/* Sort keys hi, lo, j; d2 is the float64 sum whatever the keys are. */
-typedef struct {
-  double hi, lo, d2;
-  int32_t j;
-} decided;
-
-static int by_distance(const void *a, const void *b) {
-  const decided *x = a, *y = b;
-  if (x->hi != y->hi) return x->hi < y->hi ? -1 : 1;
-  if (x->lo != y->lo) return x->lo < y->lo ? -1 : 1;
-  return (x->j > y->j) - (x->j < y->j);
-}
-
-/* Whether a run is of one vector, repeated: then its order is that of the tokens, as it stands. */
-static int is_one_vector(const tg_cloud *c, const decided *e, int count) {
-  for (int b = 1; b < count; b++)
-    if (!tg_cloud_same(c, e[b].j, e[0].j)) return 0;
-  return 1;
-}
-
-/* Runs of values nearer to each other than 4 d eps are put in order by double-double, unless the sums are exact. */
-static void settle_near_ties(const search *w, int32_t i, decided *e, int count) {
-  tg_neighbors_scratch *s = w->s;
-  const double limit = 4.0 * w->gram->d * DBL_EPSILON;
-  for (int a = 0, end; a < count; a = end) {
-    for (end = a + 1; end < count && e[end].hi - e[end - 1].hi <= limit * e[end].hi; end++) {}
-    if (end - a == 1 || e[end - 1].hi == 0.0 || (w->c && is_one_vector(w->c, e + a, end - a))) continue;
-    if (s->exact_sums < 0) s->exact_sums = w->c ? sums_are_exact(w->c) : 0;
-    if (s->exact_sums) continue;
-    s->counts.double2_pairs += end - a;
-    for (int b = a; b < end; b++) {
-      const tg_double2 x = w->c ? tg_distance_double2(w->c, i, e[b].j) : tg_distance_double2_64(w->c64, i, e[b].j);
-      e[b].hi = x.hi;
-      e[b].lo = x.lo;
-    }
-    qsort(e + a, (size_t)(end - a), sizeof *e, by_distance);
-  }
-}
-
 /* The group list[a..end) in exact order; a group of one is in order. */
-static void decide_group(const search *w, int32_t i, const entry *list, int count, decided *out) {
+static tg_status decide_group(const search *w, int32_t i, const entry *list, int count, tg_decided *out) {
   for (int b = 0; b < count; b++) {
     const double d2 = list[b].pair < 0 ? NAN : w->s->pairs[list[b].pair].d2;
-    out[b] = (decided){d2, 0.0, d2, token_of(w, list[b].j)};
+    out[b] = (tg_decided){d2, 0.0, d2, token_of(w, list[b].j)};
   }
-  if (count == 1) return;
-  qsort(out, (size_t)count, sizeof *out, by_distance);
-  settle_near_ties(w, i, out, count);
+  return tg_ties_order(&w->s->ties, i, out, count);
 }
 
-static void decide_list(const search *w, int row, const row_plan *plan, decided *order, int32_t *index, double *d2) {
+static tg_status decide_list(const search *w, int row, const row_plan *plan, tg_decided *order, int32_t *index,
+                             double *d2) {
   const tg_neighbors_query *q = w->query;
   const entry *list = w->s->entries + plan->first_entry;
   for (int a = 0, end; a < plan->n_entries && a < q->k; a = end) {
     for (end = a + 1; end < plan->n_entries && list[end].open; end++) {}
-    decide_group(w, token_of(w, row), list + a, end - a, order + a);
+    TG_TRY(decide_group(w, token_of(w, row), list + a, end - a, order + a));
   }
   for (int k = 0; k < q->k; k++) index[k] = order[k].j;
   for (int r = 0; r < q->n_ranks && q->ranks[r] <= q->k; r++) d2[r] = order[q->ranks[r] - 1].d2;
+  return TG_OK;
 }
 
 static int by_pair_distance(const void *a, const void *b) {
@@ -413,21 +353,22 @@ static double decide_dot(const search *w, int first, int a, const int32_t *list)
   return corner.dot;
 }
 
-static void decide_panel(const search *w, int first, int rows, decided *order, int32_t *index, double *d2,
-                         double *dot) {
+static tg_status decide_panel(const search *w, int first, int rows, tg_decided *order, int32_t *index, double *d2,
+                              double *dot) {
   const tg_neighbors_query *q = w->query;
   tg_neighbors_scratch *s = w->s;
   for (int a = 0; a < rows; a++) {
     const ptrdiff_t row = first + a;
-    if (q->k > 0) decide_list(w, first + a, s->plan + a, order, index + row * q->k, d2 + row * q->n_ranks);
+    if (q->k > 0) TG_TRY(decide_list(w, first + a, s->plan + a, order, index + row * q->k, d2 + row * q->n_ranks));
     for (int r = 0; r < q->n_ranks; r++)
       if (q->ranks[r] > q->k)
         d2[row * q->n_ranks + r] = decide_rank(w, q->ranks[r], s->windows + (ptrdiff_t)a * q->n_ranks + r);
     if (w->dots) dot[row] = decide_dot(w, first, a, index + row * q->k);
   }
+  return TG_OK;
 }
 
-static tg_status find_panel(const search *w, int first, int rows, decided *order, tg_tick tick, int32_t *index,
+static tg_status find_panel(const search *w, int first, int rows, tg_decided *order, tg_tick tick, int32_t *index,
                             double *d2, double *dot) {
   tg_neighbors_counts *counts = &w->s->counts;
   double last = tg_seconds();
@@ -436,7 +377,7 @@ static tg_status find_panel(const search *w, int first, int rows, decided *order
   compute_panel(w);
   tg_tick_call(tick);
   tg_lap(&last, &counts->recomputing);
-  decide_panel(w, first, rows, order, index, d2, dot);
+  TG_TRY(decide_panel(w, first, rows, order, index, d2, dot));
   tg_lap(&last, &counts->selecting);
   return TG_OK;
 }
@@ -452,7 +393,7 @@ static int first_from(const tg_neighbors_query *q, int row) {
 static tg_status prepare(const search *w) {
   tg_neighbors_scratch *s = w->s;
   s->counts = (tg_neighbors_counts){0};
-  s->exact_sums = -1;
+  s->ties = (tg_ties){w->c, w->c64, TG_EXACT_UNKNOWN, 0};
   TG_TRY(reserve_columns(s, w->query->m, w->query->n_ranks));
   if (w->c) TG_TRY(reserve_panel(s, w->gram->n));
   for (int a = 0; w->query->tokens && a < w->query->m; a++) s->norm2[a] = w->gram->norm2[w->query->tokens[a]];
@@ -463,7 +404,7 @@ tg_status tg_neighbors_find(const tg_gram *gram, const tg_cloud *c, const tg_clo
                             const tg_neighbors_query *query, tg_neighbors_scratch *scratch, tg_tick tick,
                             int32_t *index, double *d2, double *dot) {
   const search w = {gram, c, c64, query, scratch, dot && c && query->k >= 2};
-  decided *order = NULL;
+  tg_decided *order = NULL;
   if (query->m < 2 || k_max_of(query) == 0) {
     scratch->counts = (tg_neighbors_counts){0};
     return TG_OK;

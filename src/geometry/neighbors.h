@@ -34,7 +34,7 @@ void tg_neighbors_scratch_destroy(tg_neighbors_scratch **scratch); /* safe on NU
  *  cost    n comparisons a token in some ten vectorised passes, plus the pairs that enter a result or that the bound
  *          leaves open in float64
  *  source  r_k of Denti et al., Sci. Rep. 12, 20005 (2022); order: squared distances, those nearer to each other than
- *          4 d eps relative in double-double, whose own noise of about d 2^-105 is the end of exactness */
+ *          4 d eps relative in double-double or, where that is too little, without rounding (ties.h) */
 tg_status tg_neighbors_find(const tg_gram *gram, const tg_cloud *c, const tg_cloud64 *c64,
                             const tg_neighbors_query *query, tg_neighbors_scratch *scratch, tg_tick tick,
                             int32_t *index, double *d2, double *dot);

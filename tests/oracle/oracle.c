@@ -207,15 +207,6 @@ oracle_quad oracle_d2_quad64(const tg_cloud64 *c, int i, int j) {
   return sum;
 }
 
-double oracle_gap(const oracle_integer *a, const oracle_integer *b) {
-  double gap = 0.0, size = 0.0; /* in units of 2^-298: at most 2^640 */
-  for (int q = TG_PLAIN_DIGITS - 1; q >= 0; q--) {
-    gap += ldexp((double)(a->digit[q] - b->digit[q]), 32 * q);
-    size += ldexp((double)b->digit[q], 32 * q);
-  }
-  return gap == 0.0 ? 0.0 : fabs(gap) / size;
-}
-
 /* A test has nothing to do without memory. */
 static void expect(tg_status st) {
   if (st == TG_OK) return;

@@ -91,7 +91,6 @@ static inline void oracle_reciprocity(const int32_t *index, int n, int stride, i
 /** sum_t (x_it - x_jt)^2 with 113 bits. */
 oracle_quad oracle_d2_quad(const tg_cloud *c, int i, int j);
 oracle_quad oracle_d2_quad64(const tg_cloud64 *c, int i, int j);
-double oracle_gap(const oracle_integer *a, const oracle_integer *b); /* |a - b| / b, 0 for a = b */
 
 void oracle_order(const tg_cloud *c, const int32_t *tokens, int m, int row, int32_t *order, double *d2);
 /** Lists of all tokens: index [n][k], d2 [n][k]. */

@@ -15,8 +15,8 @@ static int n_clouds = 3000;
 
 /* ---- clouds ---- */
 
-typedef enum { ONES, STEPS, RESIDUALS, MIXED, N_FAMILIES } family;
-static const char *const family_names[N_FAMILIES] = {"ones", "steps", "residuals", "mixed"};
+typedef enum { ONES, STEPS, RESIDUALS, TIES, MIXED, N_FAMILIES } family;
+static const char *const family_names[N_FAMILIES] = {"ones", "steps", "residuals", "ties", "mixed"};
 
 static int between(oracle_random *r, int low, int high) { return low + oracle_below(r, high - low + 1); }
 
@@ -61,6 +61,21 @@ static void fill_residuals(oracle_random *r, tg_cloud *c) {
   }
 }
 
+/* Tokens that have the same numbers in another order, spread over many powers of two: all are as far from the zero vector, the first
+ * token, as the others, and no sum of their squares, in whatever order, has all of their bits. */
+static void fill_ties(oracle_random *r, tg_cloud *c) {
+  float *x = (float *)(uintptr_t)c->x, *kept = oracle_memory(c->d, sizeof *kept);
+  int32_t *order = oracle_memory(c->d, sizeof *order);
+  const int spread = between(r, 5, 60);
+  for (int t = 0; t < c->d; t++) kept[t] = oracle_bfloat16(ldexp(oracle_normal(r), between(r, -spread, spread)));
+  for (int i = 1; i < c->n; i++) {
+    oracle_permutation(r, c->d, order);
+    for (int t = 0; t < c->d; t++) x[i * c->ld + t] = kept[order[t]];
+  }
+  free(order);
+  free(kept);
+}
+
 /* Turns coordinates around, the same for all tokens, scales by a power of two and shuffles the tokens: no distance changes its rank. */
 static tg_cloud disguise(oracle_random *r, tg_cloud *c) {
   int32_t *order = oracle_memory(c->n, sizeof *order);
@@ -88,6 +103,7 @@ static tg_cloud draw_cloud(oracle_random *r, family f, bool half) {
   if (f == ONES) fill_ones(r, period, step, n_low, &c);
   if (f == STEPS) fill_steps(r, period, step, &c);
   if (f == RESIDUALS) fill_residuals(r, &c);
+  if (f == TIES) fill_ties(r, &c);
   if (f == MIXED) {
     oracle_cloud_destroy(&c);
     c = oracle_cloud((oracle_kind)oracle_below(r, ORACLE_N_KINDS), between(r, 3, 60), between(r, 1, 300),

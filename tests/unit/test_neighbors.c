@@ -29,24 +29,11 @@ static void destroy_answer(answer *a) {
   free(a->d2);
 }
 
-/* Another order is as right where double-double cannot tell: distances within its error, tokens each once. */
-static bool double2_allows(const tg_cloud *c, int i, const int32_t *list, const int32_t *order, int k) {
-  const double bound = (4.0 * c->d + 16.0) * 0x1p-106;
-  for (int q = 0; q < k; q++) {
-    const oracle_integer got = oracle_d2_exact(c, i, list[q]), expected = oracle_d2_exact(c, i, order[q]);
-    if (list[q] == i || oracle_gap(&got, &expected) > bound) return false;
-    for (int p = 0; p < q; p++)
-      if (list[p] == list[q]) return false;
-  }
-  return true;
-}
-
-static bool row_matches(const tg_cloud *c, const tg_neighbors_query *q, int row, bool strict, const answer *got,
-                        int32_t *order, double *d2) {
+static bool row_matches(const tg_cloud *c, const tg_neighbors_query *q, int row, const answer *got, int32_t *order,
+                        double *d2) {
   const int32_t *list = got->index + (ptrdiff_t)row * q->k;
   oracle_order(c, q->tokens, q->m, row, order, d2);
   bool ok = memcmp(list, order, (size_t)q->k * sizeof *order) == 0;
-  if (!ok && !strict) ok = double2_allows(c, q->tokens ? q->tokens[row] : row, list, order, q->k);
   for (int r = 0; r < q->n_ranks; r++) {
     const double expected = d2[q->ranks[r] - 1];
     ok = ok && fabs(got->d2[(ptrdiff_t)row * q->n_ranks + r] - expected) <= 1e-12 * expected;
@@ -54,11 +41,11 @@ static bool row_matches(const tg_cloud *c, const tg_neighbors_query *q, int row,
   return ok;
 }
 
-static bool answer_matches(const tg_cloud *c, const tg_neighbors_query *q, bool strict, const answer *got) {
+static bool answer_matches(const tg_cloud *c, const tg_neighbors_query *q, const answer *got) {
   int32_t *order = oracle_memory(c->n, sizeof *order);
   double *d2 = oracle_memory(c->n, sizeof *d2);
   int wrong = 0;
-  for (int row = 0; row < q->m; row++) wrong += !row_matches(c, q, row, strict, got, order, d2);
+  for (int row = 0; row < q->m; row++) wrong += !row_matches(c, q, row, got, order, d2);
   if (wrong > 0) printf("\n    %d of %d lists differ (n %d, d %d, k %d) ", wrong, q->m, c->n, c->d, q->k);
   free(order);
   free(d2);
@@ -115,11 +102,11 @@ static bool same_by(way by, const tg_cloud *c, const tg_cloud64 *c64, const tg_n
 }
 
 /* Searches the cloud in every way and compares with the oracle. */
-static bool search_is_exact(const tg_cloud *c, const tg_neighbors_query *q, bool strict) {
+static bool search_is_exact(const tg_cloud *c, const tg_neighbors_query *q) {
   tg_cloud64 c64 = oracle_cloud64(c);
   answer got = create_answer(q);
   search_by((way){TG_KERNEL_FLOAT32, false}, c, NULL, q, &got);
-  const bool ok = answer_matches(c, q, strict, &got) && same_by((way){TG_KERNEL_SPLIT, false}, c, NULL, q, &got) &&
+  const bool ok = answer_matches(c, q, &got) && same_by((way){TG_KERNEL_SPLIT, false}, c, NULL, q, &got) &&
                   same_by((way){TG_KERNEL_FLOAT32, false}, NULL, &c64, q, &got) &&
                   same_by((way){TG_KERNEL_SPLIT, false}, NULL, &c64, q, &got);
   destroy_answer(&got);
@@ -128,12 +115,11 @@ static bool search_is_exact(const tg_cloud *c, const tg_neighbors_query *q, bool
 }
 
 /* The same for a cloud whose values are bfloat16 numbers, as bfloat16. */
-static bool half_search_is_exact(const tg_cloud *c, const tg_neighbors_query *q, bool strict) {
+static bool half_search_is_exact(const tg_cloud *c, const tg_neighbors_query *q) {
   tg_cloud half = oracle_half(c, 77);
   answer got = create_answer(q);
   search_by((way){TG_KERNEL_FLOAT32, false}, &half, NULL, q, &got);
-  const bool ok = answer_matches(c, q, strict, &got) &&
-                  same_by((way){TG_KERNEL_BFLOAT16, false}, &half, NULL, q, &got) &&
+  const bool ok = answer_matches(c, q, &got) && same_by((way){TG_KERNEL_BFLOAT16, false}, &half, NULL, q, &got) &&
                   same_by((way){TG_KERNEL_BFLOAT16, true}, &half, NULL, q, &got) &&
                   same_by((way){TG_KERNEL_SPLIT, true}, &half, NULL, q, &got);
   destroy_answer(&got);
@@ -157,16 +143,16 @@ static int some_tokens(oracle_random *r, int n, int32_t *tokens) {
 }
 
 /* The cloud and, rounded in place, a cloud of bfloat16 numbers. */
-static void check_cloud(tg_cloud *c, const char *name, bool strict, oracle_random *r) {
+static void check_cloud(tg_cloud *c, const char *name, oracle_random *r) {
   int32_t *tokens = oracle_memory(c->n, sizeof *tokens);
   int ranks[32], subset_ranks[32];
   const int n_ranks = some_ranks(c->n, ranks), m = some_tokens(r, c->n, tokens);
   const int n_subset_ranks = some_ranks(m, subset_ranks), k = c->n - 1 < 32 ? c->n - 1 : 32;
   const tg_neighbors_query all = {NULL, c->n, k, ranks, n_ranks},
                            some = {tokens, m, oracle_below(r, m), subset_ranks, n_subset_ranks};
-  bool ok = search_is_exact(c, &all, strict) && search_is_exact(c, &some, strict);
+  bool ok = search_is_exact(c, &all) && search_is_exact(c, &some);
   oracle_round(c);
-  ok = half_search_is_exact(c, &all, strict) && half_search_is_exact(c, &some, strict) && ok;
+  ok = half_search_is_exact(c, &all) && half_search_is_exact(c, &some) && ok;
   if (!ok) printf("[%s] ", name);
   CU_ASSERT(ok);
   free(tokens);
@@ -183,7 +169,7 @@ static void lists_are_exact_on_every_kind_of_cloud(void) {
       for (int w = 0; w < 7; w++) {
         if (sizes[s] == 100 && widths[w] == 600) continue; /* takes long and differs little from 1100 */
         tg_cloud c = oracle_cloud((oracle_kind)kind, sizes[s], widths[w], (uint64_t)(7 * s + w));
-        check_cloud(&c, oracle_kind_names[kind], true, &r);
+        check_cloud(&c, oracle_kind_names[kind], &r);
         oracle_cloud_destroy(&c);
       }
 }
@@ -198,12 +184,12 @@ static void lists_are_exact_on_larger_clouds(void) {
   oracle_random r = {2};
   for (int kind = 0; kind < ORACLE_N_KINDS; kind++) {
     tg_cloud c = oracle_cloud((oracle_kind)kind, 257, 33, 11);
-    check_cloud(&c, oracle_kind_names[kind], true, &r);
+    check_cloud(&c, oracle_kind_names[kind], &r);
     oracle_cloud_destroy(&c);
   }
   for (size_t h = 0; h < sizeof hard / sizeof *hard; h++) {
     tg_cloud c = oracle_cloud((oracle_kind)hard[h].kind, hard[h].n, hard[h].d, 12);
-    check_cloud(&c, oracle_kind_names[hard[h].kind], true, &r);
+    check_cloud(&c, oracle_kind_names[hard[h].kind], &r);
     oracle_cloud_destroy(&c);
   }
 }
@@ -225,16 +211,15 @@ static tg_cloud mixed_cloud(oracle_random *r, int n, int d) {
   return c;
 }
 
-/* Oracle and bounds as above, on 200 clouds of mixed kinds; but a cloud with coordinates of size 1 and of size 1e-20
- * has distances that differ by less than double-double resolves, (4 d + 16) 2^-106 (test_distance.c): there either
- * order will do. */
+/* Oracle and bounds as above, on 200 clouds of mixed kinds; some, with coordinates of size 1 and of size 1e-20, have distances that
+ * differ by less than double-double resolves, (4 d + 16) 2^-106. */
 static void lists_are_exact_on_mixed_clouds(void) {
   oracle_random r = {3};
   for (int step = 0; step < 200; step++) {
     const bool large = step % 2; /* enough to be split */
     const int n = large ? 64 + oracle_below(&r, 30) : 2 + oracle_below(&r, 70);
     tg_cloud c = mixed_cloud(&r, n, large ? 64 + oracle_below(&r, 20) : 1 + oracle_below(&r, 50));
-    check_cloud(&c, "mixed", false, &r);
+    check_cloud(&c, "mixed", &r);
     oracle_cloud_destroy(&c);
   }
 }
@@ -244,11 +229,11 @@ static void lists_and_ranks_can_be_asked_for_alone(void) {
   const int ranks[] = {1, 2, 3, 30, 59};
   for (int kind = 0; kind < ORACLE_N_KINDS; kind++) {
     tg_cloud c = oracle_cloud((oracle_kind)kind, 60, 40, 21);
-    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 5, NULL, 0}, true));
-    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 59, NULL, 0}, true));
-    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 0, ranks, 5}, true));
-    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 3, ranks, 5}, true));
-    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 0, NULL, 0}, true));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 5, NULL, 0}));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 59, NULL, 0}));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 0, ranks, 5}));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 3, ranks, 5}));
+    CU_ASSERT(search_is_exact(&c, &(tg_neighbors_query){NULL, 60, 0, NULL, 0}));
     oracle_cloud_destroy(&c);
   }
 }
@@ -270,7 +255,7 @@ static void ties_go_to_the_lower_index(void) {
       x[i * c.ld + t] = oracle_below(&r, 2) ? moved : -moved;
     }
   }
-  check_cloud(&c, "sphere", true, &r);
+  check_cloud(&c, "sphere", &r);
   oracle_cloud_destroy(&c);
 }
 
@@ -441,7 +426,7 @@ static void lists_are_exact_where_the_matrix_comes_by_rows(void) {
   enum { N = TG_GRAM_WHOLE + 200 };
   oracle_random r = {5};
   tg_cloud c = oracle_cloud(ORACLE_REPEATED, N, 40, 3);
-  check_cloud(&c, "more than one panel", true, &r);
+  check_cloud(&c, "more than one panel", &r);
   oracle_cloud_destroy(&c);
 }
 
