@@ -18,7 +18,7 @@ static tg_cosine cosine_by(tg_kernel kernel, const tg_cloud *c) {
   tg_cosine_start(sum, c, scan);
   for (int first = 0; first < c->n; first += g->rows) {
     CU_ASSERT(tg_gram_rows(g, first, (tg_tick){NULL, NULL}) == TG_OK);
-    tg_cosine_add(sum, g);
+    tg_cosine_add(sum, g, c);
   }
   const tg_cosine out = tg_cosine_end(sum, c);
   tg_cosine_destroy(&sum);
@@ -96,6 +96,33 @@ static void few_coordinates_count(void) {
   }
 }
 
+/* Where the errors of products do not average out: few vectors, each many times, and nearly so; and coordinates that are all of one
+ * size beside a sum of ones, so that every product rounds the same way. */
+static void errors_that_add_up_are_found(void) {
+  const int widths[] = {64, 300, 1100};
+  for (int step = 0; step < 36; step++) {
+    float *x;
+    oracle_random r = {(uint64_t)step + 90};
+    const int kinds = 2 + step % 6, d = widths[step % 3];
+    tg_cloud c = oracle_cloud_zeros(300, d, &x);
+    for (int i = 0; i < c.n; i++)
+      for (int t = 0; t < d; t++) {
+        const double noise = step % 2 ? 1.0 + 0x1p-20 * oracle_normal(&r) : 1.0;
+        x[i * c.ld + t] = (float)(i < kinds ? oracle_normal(&r) : x[i % kinds * c.ld + t] * noise);
+      }
+    check("few vectors", &c);
+    oracle_cloud_destroy(&c);
+    c = oracle_cloud_zeros(84, 256, &x);
+    for (int i = 0; i < c.n; i++)
+      for (int t = 0; t < c.d; t++) {
+        const double value = 0x1p-12 * (1.0 + (step % 4 - 1) * 0x1p-7 * (i / 2) / (1 + step));
+        x[i * c.ld + t] = (float)((i % 2 ? -1.0 : 1.0) * (t ? value : 1.0));
+      }
+    check("one size", &c);
+    oracle_cloud_destroy(&c);
+  }
+}
+
 /* Closed forms: orthogonal unit vectors (mean 1/n, deviation sqrt(1/n - 1/n^2)); all equal (1 and 0); v and -v (0 and
  * 1); zero vectors alone (0 and 0). Bounds: the same. */
 static void closed_forms(void) {
@@ -134,6 +161,7 @@ int main(void) {
   CU_TestInfo tests[] = {{"all kinds match the definition", all_kinds_match_the_definition},
                          {"tiny vectors beside a massive one are right", tiny_vectors_beside_a_massive_one_are_right},
                          {"few coordinates count", few_coordinates_count},
+                         {"errors that add up are found", errors_that_add_up_are_found},
                          {"closed forms", closed_forms},
                          {"the unit does not matter", the_unit_does_not_matter},
                          CU_TEST_INFO_NULL};
