@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16 };
+enum { LANES = 16, PART = 1024 }; /* words whose terms are summed in float32 */
 
 void tg_next_token_start(int n, tg_next_token *positions) {
   for (int i = 0; i < n; i++) positions[i] = (tg_next_token){-INFINITY, 0.0, 0.0, NAN};
@@ -43,7 +43,7 @@ TG_CLONES static float maximum_of(const float *x, int count) {
   return good > 0.0f ? NAN : most[0];
 }
 
-/* sums[0] = sum e^(x-m), sums[1] = sum (x-m) e^(x-m) */
+/* sums[0] = sum e^(x-m), sums[1] = sum (x-m) e^(x-m), of PART words at most: each lane rounds PART / LANES times. */
 TG_CLONES static void sum_of(const float *x, int count, float m, double sums[2]) {
   float s[LANES] = {0}, t[LANES] = {0};
   int j = 0;
@@ -75,17 +75,24 @@ static void rescale(tg_next_token *p, double m) {
   p->maximum = m;
 }
 
+/* Some words of one position. */
+static void add_part(const float *x, int count, tg_next_token *p) {
+  const float m = maximum_of(x, count);
+  double sums[2] = {0.0, 0.0};
+  if (!isnan(p->maximum) && !(m <= p->maximum)) rescale(p, m);         /* also to NaN, which stays */
+  if (isfinite(p->maximum)) sum_of(x, count, (float)p->maximum, sums); /* at -inf no word so far has any weight */
+  p->sum += sums[0];
+  p->weighted += sums[1];
+}
+
 void tg_next_token_add(int n, const float *logits, ptrdiff_t ld, int64_t first, int count, const int32_t *tokens,
                        tg_next_token *positions) {
   for (int i = 0; i < n; i++) {
-    const float *row = logits + i * ld, m = maximum_of(row, count);
-    tg_next_token *p = &positions[i];
-    double sums[2] = {0.0, 0.0};
-    if (!isnan(p->maximum) && !(m <= p->maximum)) rescale(p, m);           /* also to NaN, which stays */
-    if (isfinite(p->maximum)) sum_of(row, count, (float)p->maximum, sums); /* at -inf no word so far has any weight */
-    p->sum += sums[0];
-    p->weighted += sums[1];
-    if (i + 1 < n && tokens[i + 1] >= first && tokens[i + 1] < first + count) p->target = row[tokens[i + 1] - first];
+    const float *row = logits + i * ld;
+    for (int from = 0; from < count; from += PART)
+      add_part(row + from, count - from < PART ? count - from : PART, &positions[i]);
+    if (i + 1 < n && tokens[i + 1] >= first && tokens[i + 1] < first + count)
+      positions[i].target = row[tokens[i + 1] - first];
   }
 }
 
