@@ -421,6 +421,8 @@ tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts 
   out->calls = &calls;
   out->state = s;
   out->info.read_ahead = out->info.overlap = true;
+  out->info.files = config->files;
+  out->info.n_files = config->n_files;
   s->file = s->states = -1;
   s->open = -1;
   s->n_files = config->n_files;

@@ -370,6 +370,8 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->has_loss = info->has_token_loss = info->has_entropy = info->has_token_ids = true;
   info->vocabulary = m->vocabulary;
   info->metric_origin = s->config->model_file;
+  info->files = m->files; /* the prompts are in memory by now */
+  info->n_files = m->n_files;
   info->read_ahead = info->forward = info->float32 = true;
   info->overlap = may_overlap(s);
   info->shared_bytes = (size_t)m->bytes;
@@ -391,8 +393,9 @@ static tg_status describe_identity(const state *s, char **identity) {
   size_t size = 0;
   FILE *out = open_memstream(&text, &size);
   TG_CHECK(out, TG_EINTERNAL, "no memory for the inputs' names");
-  fprintf(out, "%s\n", tg_model_file_describe(s->file)->identity);
+  const tg_model_info *m = tg_model_file_describe(s->file);
   tg_status st = TG_OK;
+  for (int a = 0; st == TG_OK && a < m->n_files; a++) st = tg_source_print_file(out, m->files[a]);
   for (int a = 0; st == TG_OK && a < s->config->n_files; a++) st = tg_source_print_file(out, s->config->files[a]);
   fprintf(out, "%" PRId64 " prompts of up to %d tokens, %d clouds of width %d\n", s->n_prompts, s->config->tokens,
           s->n_layers, s->width);

@@ -137,11 +137,20 @@ static tg_status open_part(const char *path, part *p) {
   return TG_OK;
 }
 
+/* One more part, for which there is room; it is closed with the others, open or not. */
+static tg_status add_part(const char *path, tg_model_file *f) {
+  part *p = &f->parts[f->n_parts++];
+  *p = (part){0};
+  f->info.files[f->info.n_files] = tg_copy_string(path);
+  TG_CHECK(f->info.files[f->info.n_files++], TG_EINTERNAL, "no memory");
+  return open_part(path, p);
+}
+
 static tg_status open_parts(const char *path, tg_model_file *f) {
   char prefix[4096], name[4096];
   TG_TRY(TG_ALLOC(1, &f->parts));
-  f->n_parts = 1;
-  TG_TRY(open_part(path, &f->parts[0]));
+  TG_TRY(TG_ALLOC(MAX_PARTS, &f->info.files));
+  TG_TRY(add_part(path, f));
   const uint64_t count = number(f->parts[0].header, "split.count"), place = number(f->parts[0].header, "split.no");
   if (count <= 1) return TG_OK;
   TG_CHECK(count <= MAX_PARTS && place == 0 && llama_split_prefix(prefix, sizeof prefix, path, 0, (int)count) > 0,
@@ -150,12 +159,9 @@ static tg_status open_parts(const char *path, tg_model_file *f) {
   part *parts = realloc(f->parts, (size_t)count * sizeof *parts);
   TG_CHECK(parts, TG_EINTERNAL, "%s: no memory", path);
   f->parts = parts;
-  for (; f->n_parts < (int)count; f->n_parts++) {
-    parts[f->n_parts] = (part){0};
+  while (f->n_parts < (int)count) {
     llama_split_path(name, sizeof name, prefix, f->n_parts, (int)count);
-    const tg_status st = open_part(name, &parts[f->n_parts]);
-    if (st != TG_OK) f->n_parts++; /* to be closed too */
-    TG_TRY(st);
+    TG_TRY(add_part(name, f));
   }
   return TG_OK;
 }
@@ -204,7 +210,6 @@ void tg_model_file_unembedding(const tg_model_file *file, int64_t first, int64_t
 static tg_status describe(const char *path, tg_model_file *f) {
   const struct gguf_context *g = f->parts[0].header;
   tg_model_info *info = &f->info;
-  struct stat at = {0};
   info->architecture = text_of(g, "general.architecture");
   info->name = text_of(g, "general.name");
   TG_CHECK(info->architecture, TG_EDATA, "%s: the header names no architecture", path);
@@ -220,9 +225,6 @@ static tg_status describe(const char *path, tg_model_file *f) {
   const char *tokenizer = text_of(g, "tokenizer.ggml.model");
   info->has_tokenizer = tokenizer && strcmp(tokenizer, "none") != 0 && strcmp(tokenizer, "no_vocab") != 0;
   for (int a = 0; a < f->n_parts; a++) info->bytes += (double)f->parts[a].size;
-  stat(path, &at);
-  snprintf(info->identity, sizeof info->identity, "%.300s: %.0f bytes in %d file%s, modified %lld.%09ld", path,
-           info->bytes, f->n_parts, f->n_parts > 1 ? "s" : "", (long long)at.st_mtim.tv_sec, at.st_mtim.tv_nsec);
   return find_unembedding(path, f);
 }
 
@@ -244,6 +246,8 @@ void tg_model_file_close(tg_model_file **file) {
     if (f->parts[a].header) gguf_free(f->parts[a].header);
     if (f->parts[a].map) munmap(f->parts[a].map, f->parts[a].size);
   }
+  for (int a = 0; a < f->info.n_files; a++) free(f->info.files[a]);
+  free(f->info.files);
   free(f->parts);
   free(f);
   *file = NULL;

@@ -18,7 +18,8 @@ typedef struct {
   bool has_tokenizer;
   bool has_bias;      /* logits are more than W h */
   double bytes;       /* of all parts */
-  char identity[512]; /* path, size of all parts, time of the first */
+  char **files;       /* [n_files] the parts' paths */
+  int n_files;
 } tg_model_info;
 
 /** Opens and checks a model file: every tensor must lie inside it.

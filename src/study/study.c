@@ -58,31 +58,29 @@ static tg_status join_identities(tg_study *study) {
   return TG_OK;
 }
 
-/* The a-th file that is read while a run goes on: models to run and hidden states. NULL: there are no more. */
-static const char *input_file(const tg_config *config, int a) {
-  for (int m = 0; m < config->n_models; m++) {
-    const tg_source_config *source = &config->models[m].source;
-    if (source->model_file && a-- == 0) return source->model_file;
-    const int n_states = source->kind == TG_SOURCE_HDF5 ? source->n_files : 0; /* prompts are in memory by now */
-    if (a < n_states) return source->files[a];
-    a -= n_states;
+/* The a-th file that is read while a run goes on. NULL: there are no more. */
+static const char *input_file(const tg_study *study, int a) {
+  for (int m = 0; m < study->n_models; m++) {
+    const tg_source_info *info = tg_source_describe(study->sources[m]);
+    if (a < info->n_files) return info->files[a];
+    a -= info->n_files;
   }
   return NULL;
 }
 
 static tg_status note_files(tg_study *study) {
   int n = 0;
-  while (input_file(study->config, n)) n++;
+  while (input_file(study, n)) n++;
   TG_TRY(TG_ALLOC(n + 1, &study->files));
   for (int a = 0; a < n; a++)
-    TG_CHECK(stat(input_file(study->config, a), &study->files[a]) == 0, TG_ENOINPUT, "%s: %s",
-             input_file(study->config, a), strerror(errno));
+    TG_CHECK(stat(input_file(study, a), &study->files[a]) == 0, TG_ENOINPUT, "%s: %s",
+             input_file(study, a), strerror(errno));
   return TG_OK;
 }
 
 tg_status tg_study_check_inputs(const tg_study *study) {
   const char *path;
-  for (int a = 0; (path = input_file(study->config, a)); a++) {
+  for (int a = 0; (path = input_file(study, a)); a++) {
     const struct stat *before = &study->files[a];
     struct stat now;
     TG_CHECK(stat(path, &now) == 0, TG_EDATA, "%s: was removed during the run (%s)", path, strerror(errno));

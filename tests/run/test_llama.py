@@ -2,6 +2,7 @@
 
 Oracle: a plain float64 forward pass in NumPy over tiny random models (tiny_models.py); NumPy's Philox for the shuffle;
 a study from memory against the same study from an extracted file, on any number of ranks, byte by byte."""
+import os
 import signal
 import time
 
@@ -189,6 +190,15 @@ class Same(Case):
         result = support.run("run", self.config(self.source(others[0].name, prompts="tiny.jsonl")))
         self.assertEqual(result.code, BAD_DATA, result)
         self.assertIn("name the first one (...-00001-of-00003.gguf)", result.errors[0])
+        self.study(source)
+        named = support.run("validate", self.config(source)).out
+        for part in (first, *others):
+            self.assertIn(f"{part.name}: {part.stat().st_size} bytes", named)
+        os.utime(others[0], (1, 1))  # as another file of the same size has it
+        result = support.run("run", self.config(source), "--resume")
+        self.assertEqual(result.code, support.CONFIG, result)
+        self.assertIn("the inputs changed", result.errors[0])
+        self.assertIn("parts-00002-of-00003.gguf", result.errors[0])
         others[1].unlink()
         result = support.run("run", self.config(source), ranks=2)
         self.assertEqual((result.code, len(result.errors)), (support.NO_INPUT, 1), result)
