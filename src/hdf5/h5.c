@@ -175,3 +175,43 @@ void tg_h5_write_text_attribute(hid_t object, const char *name, const char *text
   H5Sclose(space);
   H5Tclose(type);
 }
+
+/* ---- blocks ---- */
+
+static herr_t move_piece(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
+                         void *read_into, const void *write_from) {
+  const hid_t file = H5Dget_space(dataset),
+              memory = rank > 0 ? H5Screate_simple(rank, count, NULL) : H5Screate(H5S_SCALAR);
+  herr_t result = rank > 0 ? H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) : 0;
+  if (result >= 0)
+    result = write_from ? H5Dwrite(dataset, memory_type, memory, file, H5P_DEFAULT, write_from)
+                        : H5Dread(dataset, memory_type, memory, file, H5P_DEFAULT, read_into);
+  H5Sclose(memory);
+  H5Sclose(file);
+  return result;
+}
+
+/* HDF5's MPI driver counts bytes in an int: a block of 2 GiB fails. Halves of the first axis that has a length follow one another in
+ * memory. */
+herr_t tg_h5_move(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
+                  void *read_into, const void *write_from) {
+  enum { MOST = 1 << 30 };
+  hsize_t bytes = H5Tget_size(memory_type), half[H5S_MAX_RANK], next[H5S_MAX_RANK];
+  int axis = rank;
+  for (int a = rank - 1; a >= 0; a--) {
+    bytes *= count[a];
+    if (count[a] > 1) axis = a;
+    half[a] = count[a];
+    next[a] = start[a];
+  }
+  if (bytes <= MOST || axis == rank) return move_piece(dataset, rank, start, count, memory_type, read_into, write_from);
+  half[axis] = count[axis] / 2;
+  const size_t first_bytes = (size_t)(bytes / count[axis] * half[axis]);
+  herr_t result = tg_h5_move(dataset, rank, start, half, memory_type, read_into, write_from);
+  next[axis] += half[axis];
+  half[axis] = count[axis] - half[axis];
+  if (result >= 0)
+    result = tg_h5_move(dataset, rank, next, half, memory_type, read_into ? (char *)read_into + first_bytes : NULL,
+                        write_from ? (const char *)write_from + first_bytes : NULL);
+  return result;
+}

@@ -37,4 +37,9 @@ void tg_h5_write_text_attribute(hid_t object, const char *name, const char *text
 /** A scalar string dataset as a new string, NULL when absent. */
 char *tg_h5_string_dataset(hid_t place, const char *name);
 
+/** Moves a block start, count between packed memory and a dataset, independently of other ranks and by pieces of 1 GiB at most: reads
+ *  into `read_into`, or writes where that is NULL. rank 0: a scalar. Negative where HDF5 fails. */
+herr_t tg_h5_move(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
+                  void *read_into, const void *write_from);
+
 #endif

@@ -26,7 +26,7 @@ static tg_status read_part(const tg_results *r, hid_t dataset, const char *name,
   count[0] = 1;
   for (int a = 1; a < n_axes; a++) size *= (size_t)count[a];
   TG_TRY(tg_alloc_bytes(size, 1, out));
-  TG_CHECK(tg_results_move(dataset, n_axes, start, count, type, *out, NULL) >= 0, TG_EIO, "%s: %s cannot be read (%s)",
+  TG_CHECK(tg_h5_move(dataset, n_axes, start, count, type, *out, NULL) >= 0, TG_EIO, "%s: %s cannot be read (%s)",
            r->path, name, tg_h5_reason());
   return TG_OK;
 }
@@ -72,8 +72,8 @@ tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, 
     if (tg_results_part(m, f, l, &place) == 0) continue;
     for (int a = 2; a < field->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(m, field->axes[a]);
     if (tg_field_by_layer(f)) start[2] = (hsize_t)place, count[2] = 1;
-    TG_CHECK(tg_results_move(results->models[model].fields[f], field->n_axes, start, count,
-                             tg_results_memory_type(field->type), row->numbers[f], NULL) >= 0,
+    TG_CHECK(tg_h5_move(results->models[model].fields[f], field->n_axes, start, count,
+                        tg_results_memory_type(field->type), row->numbers[f], NULL) >= 0,
              TG_EIO, "%s: /models/%s/%s cannot be read (%s)", results->path, m->name, field->path, tg_h5_reason());
   }
   return TG_OK;
@@ -82,9 +82,9 @@ tg_status tg_results_read_row(tg_results *results, int model, int64_t p, int s, 
 tg_status tg_results_forget_cloud(tg_results *results, int model, int64_t p, int s, int l) {
   const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, (hsize_t)l}, count[3] = {1, 1, 1};
   const int32_t status = TG_STATUS_TODO;
-  TG_CHECK(tg_results_move(results->models[model].fields[TG_FIELD_STATUS], 3, start, count, H5T_NATIVE_INT32, NULL,
-                           &status) >= 0,
-           TG_EIO, "%s: /models/%s/status cannot be written (%s)", results->path, results->layout->models[model].name,
-           tg_h5_reason());
+  TG_CHECK(
+      tg_h5_move(results->models[model].fields[TG_FIELD_STATUS], 3, start, count, H5T_NATIVE_INT32, NULL, &status) >= 0,
+      TG_EIO, "%s: /models/%s/status cannot be written (%s)", results->path, results->layout->models[model].name,
+      tg_h5_reason());
   return TG_OK;
 }

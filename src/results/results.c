@@ -193,21 +193,6 @@ tg_status tg_results_flush(tg_results *results) {
   return tg_comm_agree(results->comm, st); /* a barrier too */
 }
 
-/* ---- blocks ---- */
-
-herr_t tg_results_move(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
-                       void *read_into, const void *write_from) {
-  const hid_t file = H5Dget_space(dataset),
-              memory = rank > 0 ? H5Screate_simple(rank, count, NULL) : H5Screate(H5S_SCALAR);
-  herr_t result = rank > 0 ? H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) : 0;
-  if (result >= 0)
-    result = write_from ? H5Dwrite(dataset, memory_type, memory, file, H5P_DEFAULT, write_from)
-                        : H5Dread(dataset, memory_type, memory, file, H5P_DEFAULT, read_into);
-  H5Sclose(memory);
-  H5Sclose(file);
-  return result;
-}
-
 tg_status tg_results_scratch(tg_results *r, size_t bytes) {
   if (bytes <= r->scratch_size) return TG_OK;
   free(r->scratch);
@@ -231,8 +216,8 @@ static tg_status write_field(tg_results *r, int m, int field, int64_t p, int s, 
   if (by_layer) start[2] = (hsize_t)place, count[2] = (hsize_t)n_rows;
   TG_TRY(tg_results_scratch(r, bytes * (size_t)n_rows));
   for (int a = 0; a < n_rows; a++) memcpy(r->scratch + (size_t)a * bytes, rows[a].numbers[field], bytes);
-  TG_CHECK(tg_results_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
-                           r->scratch) >= 0,
+  TG_CHECK(tg_h5_move(r->models[m].fields[field], f->n_axes, start, count, tg_results_memory_type(f->type), NULL,
+                      r->scratch) >= 0,
            TG_EIO, "%s: /models/%s/%s cannot be written (%s)", r->path, model->name, f->path, tg_h5_reason());
   return TG_OK;
 }
@@ -258,7 +243,7 @@ static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int fir
   uint64_t *checksums = (uint64_t *)(void *)r->scratch;
   for (int a = 0; a < n_rows; a++)
     checksums[a] = tg_checksum_of(model, first + a, (const void *const *)rows[a].numbers);
-  TG_CHECK(tg_results_move(r->models[m].checksums, 3, start, count, H5T_NATIVE_UINT64, NULL, checksums) >= 0, TG_EIO,
+  TG_CHECK(tg_h5_move(r->models[m].checksums, 3, start, count, H5T_NATIVE_UINT64, NULL, checksums) >= 0, TG_EIO,
            "%s: /checksums/%s cannot be written (%s)", r->path, model->name, tg_h5_reason());
   return TG_OK;
 }
@@ -276,7 +261,7 @@ tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s
 tg_status tg_results_read_clouds(tg_results *results, int model, int field, int32_t *values) {
   const tg_results_model *m = &results->layout->models[model];
   const hsize_t start[3] = {0}, count[3] = {(hsize_t)m->n_prompts, (hsize_t)m->n_levels, (hsize_t)m->n_layers};
-  TG_CHECK(tg_results_move(results->models[model].fields[field], 3, start, count, H5T_NATIVE_INT32, values, NULL) >= 0,
+  TG_CHECK(tg_h5_move(results->models[model].fields[field], 3, start, count, H5T_NATIVE_INT32, values, NULL) >= 0,
            TG_EIO, "%s: /models/%s/%s cannot be read (%s)", results->path, m->name, tg_fields[field].path,
            tg_h5_reason());
   return TG_OK;
@@ -287,8 +272,8 @@ tg_status tg_results_read_level(tg_results *results, int model, int field, int s
   const tg_field *f = &tg_fields[field];
   hsize_t start[TG_MAX_AXES] = {0, (hsize_t)s}, count[TG_MAX_AXES] = {(hsize_t)m->n_prompts, 1};
   for (int a = 2; a < f->n_axes; a++) count[a] = (hsize_t)tg_results_axis_length(m, f->axes[a]);
-  TG_CHECK(tg_results_move(results->models[model].fields[field], f->n_axes, start, count, H5T_NATIVE_DOUBLE, values,
-                           NULL) >= 0,
+  TG_CHECK(tg_h5_move(results->models[model].fields[field], f->n_axes, start, count, H5T_NATIVE_DOUBLE, values, NULL) >=
+               0,
            TG_EIO, "%s: /models/%s/%s cannot be read (%s)", results->path, m->name, f->path, tg_h5_reason());
   return TG_OK;
 }
@@ -299,7 +284,7 @@ static tg_status move_level(tg_results *r, int m, hid_t dataset, int n_axes, con
   const tg_results_model *model = &r->layout->models[m];
   hsize_t start[TG_MAX_AXES] = {(hsize_t)s}, count[TG_MAX_AXES] = {1};
   for (int a = 0; a < n_axes; a++) count[a + 1] = (hsize_t)tg_results_axis_length(model, axes[a]);
-  TG_CHECK(tg_results_move(dataset, n_axes + 1, start, count, H5T_NATIVE_DOUBLE, read_into, write_from) >= 0, TG_EIO,
+  TG_CHECK(tg_h5_move(dataset, n_axes + 1, start, count, H5T_NATIVE_DOUBLE, read_into, write_from) >= 0, TG_EIO,
            "%s: statistics of %s cannot be %s (%s)", r->path, model->name, write_from ? "written" : "read",
            tg_h5_reason());
   return TG_OK;
@@ -344,8 +329,8 @@ tg_status tg_results_write_end(tg_results *results, bool complete, const char *e
   good = good && padded;
   if (good) {
     strcpy(padded, end);
-    good = tg_results_move(text, 0, NULL, NULL, type, NULL, padded) >= 0 &&
-           tg_results_move(flag, 0, NULL, NULL, H5T_NATIVE_INT32, NULL, &value) >= 0;
+    good = tg_h5_move(text, 0, NULL, NULL, type, NULL, padded) >= 0 &&
+           tg_h5_move(flag, 0, NULL, NULL, H5T_NATIVE_INT32, NULL, &value) >= 0;
   }
   free(padded);
   if (type >= 0) H5Tclose(type);

@@ -21,11 +21,6 @@ struct tg_results {
   size_t scratch_size;
 };
 
-/** Moves a block start, count between packed memory and a dataset, independently of other ranks: reads into `read_into`, or
- *  writes where that is NULL. */
-herr_t tg_results_move(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,
-                       void *read_into, const void *write_from);
-
 /** At least `bytes` of scratch. errors TG_EINTERNAL */
 tg_status tg_results_scratch(tg_results *r, size_t bytes);
 
