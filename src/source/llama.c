@@ -5,6 +5,7 @@
  * model file's own unembedding, dequantized. Where that does not give the model's logits (it scales, caps or shifts them),
  * which is tried on a few tokens, the engine's own logits are taken. */
 #include "source/source_impl.h"
+#include "source/tokens.h"
 
 #include "base/memory.h"
 #include "base/timer.h"
@@ -12,7 +13,6 @@
 #include "source/identity.h"
 #include "source/model_file.h"
 #include "source/next_token.h"
-#include "source/prompts.h"
 #include "source/shuffle.h"
 #include <cblas.h>
 #include <inttypes.h>
@@ -29,10 +29,8 @@ typedef struct {
   const tg_source_config *config;
   uint64_t seed;
   int n_levels, n_layers, width;
-  int64_t n_prompts;
-  int64_t *ids;     /* [n_prompts] */
-  int32_t *tokens;  /* [n_prompts][config.tokens] */
-  int32_t *lengths; /* [n_prompts] */
+  tg_token_table read;     /* of this process, unless another's was given */
+  const tg_token_table *t; /* the prompts */
   tg_model_file *file;
   tg_engine *engine;
   bool tiles;        /* logits are formed here */
@@ -47,8 +45,8 @@ static void destroy(void *opaque) {
   state *s = opaque;
   tg_engine_destroy(&s->engine);
   tg_model_file_close(&s->file);
-  void *const memory[] = {s->ids,  s->tokens,  s->lengths, s->shuffled, s->positions,
-                          s->loss, s->entropy, s->rows,    s->logits};
+  tg_tokens_free(&s->read);
+  void *const memory[] = {s->shuffled, s->positions, s->loss, s->entropy, s->rows, s->logits};
   for (size_t a = 0; a < sizeof memory / sizeof memory[0]; a++) free(memory[a]);
   free(s);
 }
@@ -57,100 +55,6 @@ static void destroy(void *opaque) {
 static bool may_overlap(const state *s) { return s->config->threads > 1 || s->config->gpu_layers > 0; }
 
 /* ---- prompts ---- */
-
-/* The vocabulary alone, to tokenize with. */
-static tg_status load_vocabulary(const state *s, struct llama_model **out) {
-  const char *path = s->config->model_file;
-  struct llama_model_params params = llama_model_default_params();
-  params.vocab_only = true;
-  TG_CHECK(tg_model_file_describe(s->file)->has_tokenizer, TG_EDATA,
-           "%s: the model file has no tokenizer, so prompts must give token_ids", path);
-  *out = llama_model_load_from_file(path, params);
-  TG_CHECK(*out, TG_EDATA, "%s: the tokenizer cannot be loaded (%s)", path, tg_llama_reason());
-  return TG_OK;
-}
-
-/* All tokens of a text, without special ones. */
-static tg_status tokenize(const struct llama_model *model, tg_prompt *prompt) {
-  const struct llama_vocab *vocabulary = llama_model_get_vocab(model);
-  int n = -(int)prompt->length - 8; /* a negative answer says how many tokens want room */
-  while (n < 0 && n != INT32_MIN) {
-    const int room = -n;
-    free(prompt->token_ids);
-    TG_TRY(TG_ALLOC(room, &prompt->token_ids));
-    n = llama_tokenize(vocabulary, prompt->text, (int32_t)prompt->length, prompt->token_ids, room, false, false);
-  }
-  TG_CHECK(n > 0, TG_EDATA, "%s: the tokenizer gives no tokens", tg_prompt_place(prompt));
-  prompt->n_token_ids = n;
-  return TG_OK;
-}
-
-static tg_status check_tokens(const state *s, const tg_prompt *prompt) {
-  const int64_t vocabulary = tg_model_file_describe(s->file)->vocabulary;
-  for (int i = 0; i < prompt->n_token_ids; i++)
-    TG_CHECK(prompt->token_ids[i] < vocabulary, TG_EDATA,
-             "%s: token_ids[%d] is %d, outside the model's vocabulary of %" PRId64, tg_prompt_place(prompt), i,
-             prompt->token_ids[i], vocabulary);
-  return TG_OK;
-}
-
-/* Tokens that are used of a prompt of n, 0: it is left out. */
-static int used_length(const state *s, int n, int64_t blocks) {
-  if (n >= s->config->tokens) return s->config->tokens;
-  const int whole = (int)(n / blocks * blocks);
-  return s->config->keep_short && whole >= 2 ? whole : 0;
-}
-
-/* Keeps the first tokens of every prompt that is long enough. */
-static tg_status take_prompts(state *s, const tg_prompts *prompts, int64_t blocks, int *longest) {
-  TG_TRY(TG_ALLOC(prompts->n, &s->ids));
-  TG_TRY(TG_ALLOC(prompts->n, &s->lengths));
-  TG_TRY(TG_ALLOC((size_t)prompts->n * (size_t)s->config->tokens, &s->tokens));
-  for (int64_t p = 0; p < prompts->n; p++) {
-    const tg_prompt *prompt = &prompts->items[p];
-    const int n = used_length(s, prompt->n_token_ids, blocks);
-    if (prompt->n_token_ids > *longest) *longest = prompt->n_token_ids;
-    if (n == 0) continue;
-    s->ids[s->n_prompts] = prompt->id;
-    s->lengths[s->n_prompts] = n;
-    memcpy(s->tokens + s->n_prompts * s->config->tokens, prompt->token_ids, (size_t)n * sizeof *s->tokens);
-    s->n_prompts++;
-  }
-  return TG_OK;
-}
-
-static tg_status tokenize_all(const state *s, tg_prompts *prompts) {
-  struct llama_model *model = NULL;
-  tg_status st = TG_OK;
-  for (int64_t p = 0; st == TG_OK && p < prompts->n; p++) {
-    tg_prompt *prompt = &prompts->items[p];
-    if (!prompt->text) {
-      st = check_tokens(s, prompt);
-      continue;
-    }
-    if (!model) st = load_vocabulary(s, &model);
-    if (st == TG_OK) st = tokenize(model, prompt);
-  }
-  if (model) llama_model_free(model);
-  return st;
-}
-
-static tg_status read_prompts(state *s, int64_t blocks, tg_source_info *info) {
-  const tg_source_config *c = s->config;
-  tg_prompts prompts;
-  int longest = 0;
-  tg_status st = tg_prompts_read(c->files, c->n_files, &prompts);
-  if (st == TG_OK) st = tokenize_all(s, &prompts);
-  if (st == TG_OK) st = take_prompts(s, &prompts, blocks, &longest);
-  if (st == TG_OK && s->n_prompts == 0)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: no prompt has %d tokens, the longest of %" PRId64 " has %d; %s", c->files[0],
-                 c->keep_short ? (int)blocks : c->tokens, prompts.n, longest,
-                 c->keep_short ? "one block of the largest level needs that many"
-                               : "take fewer tokens, or short_prompts: keep");
-  info->n_left_out = prompts.n - s->n_prompts;
-  tg_prompts_free(&prompts);
-  return st;
-}
 
 /* ---- levels ---- */
 
@@ -174,7 +78,7 @@ static tg_status largest_blocks(const tg_config *config, int tokens, int64_t *bl
 static int64_t job_of(const state *s, int64_t p, int level) { return p * s->n_levels + level; }
 
 static tg_status shuffle_prompt(const state *s, int64_t p, int level, int32_t *out) {
-  return tg_shuffle(s->seed, s->ids[p], level, s->lengths[p], s->tokens + p * s->config->tokens, out);
+  return tg_shuffle(s->seed, s->t->ids[p], level, s->t->lengths[p], s->t->tokens + p * s->t->width, out);
 }
 
 /* Logits of n last hidden states for the words from `first` on, a tile of them, through the unembedding: s->logits [n][TILE].
@@ -235,7 +139,7 @@ static double mean(const float *x, int n) {
 static tg_status read_scalars(void *opaque, int64_t p, int level, int n, tg_source_scalars *out) {
   state *s = opaque;
   TG_CHECK(s->predicted == job_of(s, p, level), TG_EINTERNAL, "loss of prompt %" PRId64 " asked before its last layer",
-           s->ids[p]);
+           s->t->ids[p]);
   out->loss = mean(s->loss, n - 1);
   out->entropy = mean(s->entropy, n);
   if (out->token_loss) memcpy(out->token_loss, s->loss, (size_t)(n - 1) * sizeof *s->loss);
@@ -305,12 +209,12 @@ static tg_status check_memory(const state *s, int ranks) {
  * rounding is a per cent or so of a logit and averages out in the slope, in which a scale of the logits shows. */
 static tg_status try_tiles(state *s) {
   const tg_model_info *m = tg_model_file_describe(s->file);
-  const int n = s->lengths[0] < TRIED ? s->lengths[0] : TRIED;
+  const int n = s->t->lengths[0] < TRIED ? s->t->lengths[0] : TRIED;
   float *h = NULL;
   double difference = 0.0, size = 0.0, product = 0.0;
   if (m->has_bias) return TG_OK;
   TG_TRY(TG_ALLOC((size_t)n * (size_t)s->width, &h));
-  const tg_status st = tg_engine_layer(s->engine, -1, s->tokens, n, s->n_layers - 1, h);
+  const tg_status st = tg_engine_layer(s->engine, -1, s->t->tokens, n, s->n_layers - 1, h);
   const float *logits = st == TG_OK ? tg_engine_logits(s->engine) : NULL;
   for (int64_t first = 0; logits && first < m->vocabulary; first += TILE) {
     const int count = form_tile(s, n, h, first);
@@ -358,11 +262,12 @@ static const tg_source_kind_calls calls = {destroy,          read_cloud,    elem
 
 static tg_status describe(const state *s, tg_source_info *info) {
   const tg_model_info *m = tg_model_file_describe(s->file);
-  const size_t n = (size_t)s->n_prompts;
+  const size_t n = (size_t)s->t->n;
   info->model = tg_copy_string(m->name ? m->name : "");
   for (char *c = info->model; c && *c; c++)
     if (*c == ' ') *c = '-';
-  info->n_prompts = s->n_prompts;
+  info->n_prompts = s->t->n;
+  info->n_left_out = s->t->n_left_out;
   info->n_levels = s->n_levels;
   info->n_layers = s->n_layers;
   info->width = s->width;
@@ -374,15 +279,15 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->n_files = m->n_files;
   info->read_ahead = info->forward = info->float32 = true;
   info->overlap = may_overlap(s);
-  info->shared_bytes = (size_t)m->bytes;
+  info->shared_bytes = (size_t)m->bytes + n * (4 * (size_t)s->t->width + 12);
   info->cache_bytes = (size_t)engine_bytes(m, s->config->tokens);
   TG_TRY(TG_ALLOC(n, &info->prompt_ids));
   TG_TRY(TG_ALLOC(n, &info->n_tokens_of));
   TG_TRY(TG_ALLOC(s->n_levels, &info->levels));
-  memcpy(info->prompt_ids, s->ids, n * sizeof *s->ids);
-  memcpy(info->n_tokens_of, s->lengths, n * sizeof *s->lengths);
-  for (int64_t p = 0; p < s->n_prompts; p++)
-    if (s->lengths[p] > info->n_tokens) info->n_tokens = s->lengths[p];
+  memcpy(info->prompt_ids, s->t->ids, n * sizeof *s->t->ids);
+  memcpy(info->n_tokens_of, s->t->lengths, n * sizeof *s->t->lengths);
+  for (int64_t p = 0; p < s->t->n; p++)
+    if (s->t->lengths[p] > info->n_tokens) info->n_tokens = s->t->lengths[p];
   for (int level = 0; level < s->n_levels; level++) info->levels[level] = level;
   info->cloud_bytes = (size_t)info->n_tokens * (size_t)s->width * sizeof(float);
   return TG_OK;
@@ -397,14 +302,15 @@ static tg_status describe_identity(const state *s, char **identity) {
   tg_status st = TG_OK;
   for (int a = 0; st == TG_OK && a < m->n_files; a++) st = tg_source_print_file(out, m->files[a]);
   for (int a = 0; st == TG_OK && a < s->config->n_files; a++) st = tg_source_print_file(out, s->config->files[a]);
-  fprintf(out, "%" PRId64 " prompts of up to %d tokens, %d clouds of width %d\n", s->n_prompts, s->config->tokens,
+  fprintf(out, "%" PRId64 " prompts of up to %d tokens, %d clouds of width %d\n", s->t->n, s->config->tokens,
           s->n_layers, s->width);
   fclose(out);
   *identity = text;
   return st;
 }
 
-tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, tg_source_parts *out) {
+tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, const tg_token_table *tokens,
+                                 tg_source_parts *out) {
   state *s = NULL;
   int64_t blocks;
   TG_TRY(TG_ALLOC(1, &s));
@@ -422,7 +328,8 @@ tg_status tg_source_llama_create(const tg_config *config, const tg_source_config
   TG_CHECK(from->tokens <= m->context, TG_ECONFIG, "%s: tokens is %d, but the context of %s ends at %d", config->path,
            from->tokens, from->model_file, m->context);
   TG_TRY(largest_blocks(config, from->tokens, &blocks));
-  TG_TRY(read_prompts(s, blocks, &out->info));
+  s->t = out->tokens = tokens ? tokens : &s->read;
+  if (!tokens) TG_TRY(tg_tokens_read(from, s->file, blocks, &s->read));
   TG_TRY(describe(s, &out->info));
   return describe_identity(s, &out->identity);
 }

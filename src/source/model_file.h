@@ -16,9 +16,9 @@ typedef struct {
   int blocks, width, context, feed_forward, heads, key_heads;
   int64_t vocabulary; /* rows of the unembedding */
   bool has_tokenizer;
-  bool has_bias;      /* logits are more than W h */
-  double bytes;       /* of all parts */
-  char **files;       /* [n_files] the parts' paths */
+  bool has_bias; /* logits are more than W h */
+  double bytes;  /* of all parts */
+  char **files;  /* [n_files] the parts' paths */
   int n_files;
 } tg_model_info;
 

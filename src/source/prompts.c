@@ -99,16 +99,20 @@ static tg_status take_line(const char *line, size_t length, tg_prompt *prompt) {
 
 /* ---- files ---- */
 
-static tg_status next_prompt(tg_prompts *prompts, const char *path, int line, tg_prompt **out) {
-  if ((prompts->n & (prompts->n - 1)) == 0) { /* room grows at powers of two */
-    tg_prompt *more = realloc(prompts->items, (size_t)(prompts->n ? 2 * prompts->n : 1) * sizeof *more);
-    TG_CHECK(more, TG_EINTERNAL, "%s: no memory for prompt %" PRId64, path, prompts->n);
-    prompts->items = more;
-  }
-  *out = &prompts->items[prompts->n];
-  **out = (tg_prompt){.id = prompts->n, .path = path, .line = line};
-  prompts->n++;
-  return TG_OK;
+/* Where prompts go. */
+typedef struct {
+  tg_status (*visit)(void *context, tg_prompt *prompt);
+  void *context;
+  int64_t n; /* so far */
+} reading;
+
+/* Shows a prompt, unless it could not be read, and frees it. */
+static tg_status show(reading *r, tg_prompt *prompt, tg_status st) {
+  if (st == TG_OK) st = r->visit(r->context, prompt);
+  free(prompt->text);
+  free(prompt->token_ids);
+  r->n++;
+  return st;
 }
 
 /* A line as getline reads it, but no longer than MAX_TEXT. *length 0: the file's end. */
@@ -128,34 +132,33 @@ static tg_status next_line(FILE *file, const char *path, int number, char **line
   return TG_OK;
 }
 
-static tg_status read_lines(FILE *file, const char *path, tg_prompts *out) {
+static tg_status read_lines(FILE *file, const char *path, reading *r) {
   char *line = NULL;
   size_t room = 0, length;
   tg_status st = TG_OK;
   for (int number = 1; st == TG_OK; number++) {
-    tg_prompt *prompt = NULL;
     st = next_line(file, path, number, &line, &room, &length);
     if (st != TG_OK || length == 0) break;
     if (strspn(line, " \t\r\n") == length) continue;
-    st = next_prompt(out, path, number, &prompt);
-    if (st == TG_OK) st = take_line(line, length, prompt);
+    tg_prompt prompt = {.path = path, .line = number};
+    st = take_line(line, length, &prompt);
+    st = show(r, &prompt, st);
   }
   free(line);
   return st;
 }
 
-static tg_status read_text(FILE *file, const char *path, off_t size, tg_prompts *out) {
+static tg_status read_text(FILE *file, const char *path, off_t size, reading *r) {
   char *text = NULL;
-  tg_prompt *prompt = NULL;
+  tg_prompt prompt = {.id = r->n, .path = path};
   TG_CHECK(size <= MAX_TEXT, TG_EDATA, "%s: larger than %d bytes, no text", path, MAX_TEXT);
-  TG_TRY(next_prompt(out, path, 0, &prompt));
   TG_TRY(TG_ALLOC(size + 1, &text));
   const size_t length = fread(text, 1, (size_t)size, file);
   json_t *checked = json_stringn(text, length);
-  const tg_status st = checked ? take_text(text, length, prompt) : tg_fail(TG_EDATA, TG_HERE, "%s: not UTF-8", path);
+  const tg_status st = checked ? take_text(text, length, &prompt) : tg_fail(TG_EDATA, TG_HERE, "%s: not UTF-8", path);
   json_decref(checked);
   free(text);
-  return st;
+  return show(r, &prompt, st);
 }
 
 static bool is_json(const char *path) {
@@ -166,34 +169,26 @@ static bool is_json(const char *path) {
   return false;
 }
 
-static tg_status read_file(const char *path, tg_prompts *out) {
+static tg_status read_file(const char *path, reading *r) {
   struct stat at;
   TG_CHECK(stat(path, &at) == 0, TG_ENOINPUT, "%s: %s", path, strerror(errno));
   TG_CHECK(S_ISREG(at.st_mode), TG_ENOINPUT, "%s: is no file", path); /* a pipe would be waited for */
   FILE *file = fopen(path, "rb");
   TG_CHECK(file, TG_ENOINPUT, "%s: %s", path, strerror(errno));
-  tg_status st = is_json(path) ? read_lines(file, path, out) : read_text(file, path, at.st_size, out);
+  tg_status st = is_json(path) ? read_lines(file, path, r) : read_text(file, path, at.st_size, r);
   if (st == TG_OK && ferror(file)) st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: %s", path, strerror(errno));
   fclose(file);
   return st;
 }
 
-tg_status tg_prompts_read(char *const *files, int n_files, tg_prompts *out) {
-  *out = (tg_prompts){NULL, 0};
+tg_status tg_prompts_each(char *const *files, int n_files, tg_status (*visit)(void *context, tg_prompt *prompt),
+                          void *context) {
+  reading r = {visit, context, 0};
   for (int a = 1; a < n_files; a++)
     TG_CHECK(is_json(files[a]) == is_json(files[0]), TG_EDATA,
              "%s is JSON lines and %s is not; prompts are either all texts or all JSON lines (.jsonl)",
              files[is_json(files[0]) ? 0 : a], files[is_json(files[0]) ? a : 0]);
-  for (int a = 0; a < n_files; a++) TG_TRY(read_file(files[a], out));
-  TG_CHECK(out->n > 0, TG_EDATA, "%s: no prompts", files[0]);
+  for (int a = 0; a < n_files; a++) TG_TRY(read_file(files[a], &r));
+  TG_CHECK(r.n > 0, TG_EDATA, "%s: no prompts", files[0]);
   return TG_OK;
-}
-
-void tg_prompts_free(tg_prompts *prompts) {
-  for (int64_t p = 0; p < prompts->n; p++) {
-    free(prompts->items[p].text);
-    free(prompts->items[p].token_ids);
-  }
-  free(prompts->items);
-  *prompts = (tg_prompts){NULL, 0};
 }

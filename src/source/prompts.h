@@ -17,17 +17,12 @@ typedef struct {
   int line;
 } tg_prompt;
 
-typedef struct {
-  tg_prompt *items;
-  int64_t n;
-} tg_prompts;
-
-/** Reads all prompts of all files, in order. Blank lines of JSON lines are skipped.
- *  files   [n_files], all JSON lines or all texts; must outlive the prompts
- *  out     caller frees with tg_prompts_free, also after an error
- *  errors  TG_ENOINPUT; TG_EDATA with file and line for a broken line, an empty text, an id that is no int64 */
-tg_status tg_prompts_read(char *const *files, int n_files, tg_prompts *out);
-void tg_prompts_free(tg_prompts *prompts);
+/** Reads the prompts of all files one after another. Blank lines of JSON lines are skipped.
+ *  files   [n_files], all JSON lines or all texts
+ *  visit   is shown each prompt, which is freed behind it; what it takes over it sets to NULL. Its errors end the reading
+ *  errors  TG_ENOINPUT; TG_EDATA with file and line for a broken line, an empty text, an id that is no int64; those of visit */
+tg_status tg_prompts_each(char *const *files, int n_files, tg_status (*visit)(void *context, tg_prompt *prompt),
+                          void *context);
 
 /** "FILE" or "FILE:LINE" of a prompt, for messages. Valid until the next call of this thread. */
 const char *tg_prompt_place(const tg_prompt *prompt);

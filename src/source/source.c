@@ -117,15 +117,16 @@ static tg_status name_model(const tg_config *config, int model, tg_source_info *
   return TG_OK;
 }
 
-static tg_status create_kind(const tg_config *config, int model, tg_source_parts *out) {
+static tg_status create_kind(const tg_config *config, int model, const tg_token_table *tokens, tg_source_parts *out) {
   const tg_source_config *from = &config->models[model].source;
   switch (from->kind) {
   case TG_SOURCE_HDF5:
     return tg_source_hdf5_create(from, out);
   case TG_SOURCE_LLAMA:
 #ifdef TG_WITH_LLAMA
-    return tg_source_llama_create(config, from, out);
+    return tg_source_llama_create(config, from, tokens, out);
 #else
+    (void)tokens;
     return tg_fail(TG_ECONFIG, TG_HERE,
                    "%s: models[%d].source.kind: llama is not part of this build (cmake -DTG_WITH_LLAMA=ON)",
                    config->path, model);
@@ -138,10 +139,16 @@ static tg_status create_kind(const tg_config *config, int model, tg_source_parts
 }
 
 tg_status tg_source_create(const tg_config *config, int model, tg_source **out) {
+  return tg_source_create_with(config, model, NULL, out);
+}
+
+const tg_token_table *tg_source_tokens(const tg_source *source) { return source->parts.tokens; }
+
+tg_status tg_source_create_with(const tg_config *config, int model, const tg_token_table *tokens, tg_source **out) {
   tg_source *source = NULL;
   *out = NULL;
   TG_TRY(TG_ALLOC(1, &source));
-  tg_status st = create_kind(config, model, &source->parts);
+  tg_status st = create_kind(config, model, tokens, &source->parts);
   if (st == TG_OK) st = name_model(config, model, &source->parts.info);
   if (st == TG_OK) st = check_ids(&source->parts.info);
   if (st == TG_OK) st = select_prompts(config, source);

@@ -40,10 +40,25 @@ typedef struct {
   int n_files;
 } tg_source_info;
 
+/** The prompts of a source that runs a model, cut as they are run: rows of `width` tokens, zeros behind a shorter prompt's end. */
+typedef struct {
+  int64_t n, n_left_out; /* prompts; those with too few tokens, which are not among them */
+  int width;
+  int64_t *ids;              /* [n] */
+  int32_t *lengths, *tokens; /* [n], [n][width] */
+} tg_token_table;
+
 /** Opens the source of model number `model` of a study and checks all that can be checked without reading activations.
  *  out     caller destroys
  *  errors  TG_ENOINPUT, TG_EDATA; TG_ECONFIG for an id or a level that the source does not have */
 tg_status tg_source_create(const tg_config *config, int model, tg_source **out);
+
+/** The same with prompts that another process of this machine read for the same config (tg_source_tokens): the texts are not read.
+ *  tokens  borrowed until the source is destroyed; NULL: read here */
+tg_status tg_source_create_with(const tg_config *config, int model, const tg_token_table *tokens, tg_source **out);
+
+/** A source's prompts, before any are selected; NULL where it runs no model. Owned by the source. */
+const tg_token_table *tg_source_tokens(const tg_source *source);
 void tg_source_destroy(tg_source **source); /* safe on NULL, leaves NULL */
 
 const tg_source_info *tg_source_describe(const tg_source *source);

@@ -31,13 +31,15 @@ typedef struct {
   char *identity;
   void *state;
   const tg_source_kind_calls *calls;
+  const tg_token_table *tokens; /* NULL: it runs no model */
 } tg_source_parts;
 
 tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts *out);
 tg_status tg_source_summaries_create(const tg_source_config *config, tg_source_parts *out);
 tg_status tg_source_synthetic_create(const tg_source_config *config, tg_source_parts *out);
 
-/* Shuffles itself, so it wants the whole config: levels and seed. */
-tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, tg_source_parts *out);
+/* Shuffles itself, so it wants the whole config: levels and seed. tokens: as of tg_source_create_with */
+tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, const tg_token_table *tokens,
+                                 tg_source_parts *out);
 
 #endif

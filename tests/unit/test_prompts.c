@@ -28,9 +28,40 @@ static void put(int place, const char *name, const void *data, size_t size) {
 
 static void put_text(int place, const char *name, const char *text) { put(place, name, text, strlen(text)); }
 
-static tg_prompts read_good(int n_files) {
-  tg_prompts prompts;
-  const tg_status st = tg_prompts_read(files, n_files, &prompts);
+/* All prompts at once. */
+typedef struct {
+  tg_prompt *items;
+  int64_t n;
+} prompt_list;
+
+static tg_status keep(void *context, tg_prompt *prompt) {
+  prompt_list *all = context;
+  tg_prompt *more = realloc(all->items, (size_t)(all->n + 1) * sizeof *more);
+  CU_ASSERT_FATAL(more != NULL);
+  all->items = more;
+  all->items[all->n++] = *prompt;
+  prompt->text = NULL;
+  prompt->token_ids = NULL;
+  return TG_OK;
+}
+
+static tg_status read_prompts(int n_files, prompt_list *out) {
+  *out = (prompt_list){NULL, 0};
+  return tg_prompts_each(files, n_files, keep, out);
+}
+
+static void free_prompts(prompt_list *prompts) {
+  for (int64_t p = 0; p < prompts->n; p++) {
+    free(prompts->items[p].text);
+    free(prompts->items[p].token_ids);
+  }
+  free(prompts->items);
+  *prompts = (prompt_list){NULL, 0};
+}
+
+static prompt_list read_good(int n_files) {
+  prompt_list prompts;
+  const tg_status st = read_prompts(n_files, &prompts);
   if (st != TG_OK) printf("%s\n", tg_last_error());
   CU_ASSERT_FATAL(st == TG_OK);
   return prompts;
@@ -42,12 +73,12 @@ static bool has_text(const tg_prompt *prompt, const char *text) {
 
 /* The files are refused with this status and a message that holds the text. */
 static void refuse(int n_files, tg_status wanted, const char *named) {
-  tg_prompts prompts;
-  const tg_status st = tg_prompts_read(files, n_files, &prompts);
+  prompt_list prompts;
+  const tg_status st = read_prompts(n_files, &prompts);
   const bool good = st == wanted && strstr(tg_last_error(), named);
   if (!good) printf("status %d instead of %d, '%s' instead of '%s'\n", st, wanted, tg_last_error(), named);
   CU_ASSERT(good);
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
 }
 
 /* The second line, after a good one and a blank one, is refused, and the message says FILE:3. */
@@ -78,7 +109,7 @@ static void lines_are_read(void) {
            "{\"text\": \" two \", \"id\": -3, \"other\": [1, {\"id\": 9}]}\r\n"
            "{\"id\": 9223372036854775807, \"token_ids\": [0, 1, 2147483647]}\n"
            "  {\"id\": -9223372036854775808, \"text\": \"no newline\"}");
-  tg_prompts prompts = read_good(1);
+  prompt_list prompts = read_good(1);
   static const int64_t ids[] = {5, -3, INT64_MAX, INT64_MIN};
   static const int lines[] = {1, 4, 5, 6};
   CU_ASSERT_FATAL(prompts.n == 4);
@@ -93,7 +124,7 @@ static void lines_are_read(void) {
   const tg_prompt *given = &prompts.items[2];
   CU_ASSERT_FATAL(!given->text && given->n_token_ids == 3);
   CU_ASSERT(given->token_ids[0] == 0 && given->token_ids[1] == 1 && given->token_ids[2] == INT32_MAX);
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
   CU_ASSERT(prompts.n == 0 && !prompts.items);
 }
 
@@ -103,14 +134,14 @@ static void files_are_joined(void) {
   put_text(1, "a.json", "{\"id\": 2, \"text\": \"c\"}\n");
   put_text(2, "m.ndjson", "\n");
   put_text(3, "b.ndjson", "\n\n{\"id\": 0, \"text\": \"d\"}");
-  tg_prompts prompts = read_good(4);
+  prompt_list prompts = read_good(4);
   CU_ASSERT_FATAL(prompts.n == 4);
   for (int p = 0; p < 4; p++) {
     const char text[] = {(char)('a' + p), '\0'};
     CU_ASSERT(prompts.items[p].id == (p == 3 ? 0 : p == 2 ? 2 : p == 1 ? 1 : 3) && has_text(&prompts.items[p], text));
   }
   CU_ASSERT(prompts.items[2].path == paths[1] && prompts.items[3].line == 3);
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
 }
 
 /* Oracle: the definition: a text is one prompt, its id its place in the list, whatever its name. */
@@ -118,14 +149,14 @@ static void texts_are_read(void) {
   put_text(0, "b.txt", "\xEF\xBB\xBF first\nline two\r\n\n");
   put_text(1, "jsonl", "{\"id\": 7, \"text\": \"no JSON lines\"}");
   put(2, "nul.txt", " a\0b \0", 6);
-  tg_prompts prompts = read_good(3);
+  prompt_list prompts = read_good(3);
   CU_ASSERT_FATAL(prompts.n == 3);
   for (int p = 0; p < 3; p++)
     CU_ASSERT(prompts.items[p].id == p && strcmp(tg_prompt_place(&prompts.items[p]), paths[p]) == 0);
   CU_ASSERT(has_text(&prompts.items[0], "\xEF\xBB\xBF first\nline two"));
   CU_ASSERT(has_text(&prompts.items[1], "{\"id\": 7, \"text\": \"no JSON lines\"}"));
   CU_ASSERT(prompts.items[2].length == 5 && memcmp(prompts.items[2].text, "a\0b \0", 5) == 0); /* NUL is no space */
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
 }
 
 /* Oracle: RFC 8259: escapes, among them surrogate pairs and NUL, and the same characters as UTF-8. */
@@ -136,14 +167,14 @@ static void escapes_are_undone(void) {
            "{\"id\": 2, \"text\": \"a\\u0000b\"}\n"
            "{\"id\": 3, \"text\": \"\\uD834\\uDD1E\\uFFFF\\uDBFF\\uDFFF\"}\n"
            "{\"\\u0069d\": 4, \"te\\u0078t\": \"keys too\"}\n");
-  tg_prompts prompts = read_good(1);
+  prompt_list prompts = read_good(1);
   CU_ASSERT_FATAL(prompts.n == 5);
   CU_ASSERT(has_text(&prompts.items[0], "\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80 \"\\/\b\f\n\r\t."));
   CU_ASSERT(has_text(&prompts.items[1], "\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80"));
   CU_ASSERT(prompts.items[2].length == 3 && memcmp(prompts.items[2].text, "a\0b", 4) == 0);
   CU_ASSERT(has_text(&prompts.items[3], "\xF0\x9D\x84\x9E\xEF\xBF\xBF\xF4\x8F\xBF\xBF"));
   CU_ASSERT(has_text(&prompts.items[4], "keys too"));
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
 }
 
 /* ---- white space ---- */
@@ -195,7 +226,7 @@ static void strip_is_pythons(void) {
   }
   put(0, "spaces.jsonl", lines, (size_t)(end - lines));
   free(lines);
-  tg_prompts prompts = read_good(1);
+  prompt_list prompts = read_good(1);
   int wrong = 0;
   CU_ASSERT_FATAL(prompts.n == ALL - 1);
   for (uint32_t a = 1; a < ALL; a++) {
@@ -210,7 +241,7 @@ static void strip_is_pythons(void) {
     }
   }
   CU_ASSERT(wrong == 0);
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
 }
 
 /* Oracle: as above: all spaces together, around a text and alone. */
@@ -220,9 +251,9 @@ static void strip_takes_mixed_spaces(void) {
   *end++ = 'x';
   for (size_t a = 0; a < sizeof python_spaces / sizeof python_spaces[0]; a++) end += encode(python_spaces[a], end);
   put(0, "a.txt", text, (size_t)(end - text));
-  tg_prompts prompts = read_good(1);
+  prompt_list prompts = read_good(1);
   CU_ASSERT(prompts.n == 1 && has_text(&prompts.items[0], "x"));
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
   memmove(strchr(text, 'x'), strchr(text, 'x') + 1, (size_t)(end - strchr(text, 'x') - 1));
   put(0, "a.txt", text, (size_t)(end - text - 1));
   refuse(1, TG_EDATA, "a.txt: the text is empty");
@@ -338,11 +369,11 @@ static void long_lines_are_read(void) {
   end += sprintf(end, "]}\n");
   put(0, "long.jsonl", line, (size_t)(end - line));
   free(line);
-  tg_prompts prompts = read_good(1);
+  prompt_list prompts = read_good(1);
   CU_ASSERT_FATAL(prompts.n == 2);
   CU_ASSERT(prompts.items[0].length == LONG && strspn(prompts.items[0].text, "w") == LONG);
   CU_ASSERT(prompts.items[1].n_token_ids == MANY && prompts.items[1].token_ids[MANY - 1] == (MANY - 1) % 10);
-  tg_prompts_free(&prompts);
+  free_prompts(&prompts);
 }
 
 /* Oracle: the table of exit statuses: 66 for what is missing, 65 for what is wrong. */
