@@ -131,7 +131,7 @@ int main(int argc, char **argv) {
   tg_h5_prepare();
   openblas_set_num_threads(1);
   find_cpu(b.cpu, sizeof b.cpu);
-  if (tg_source_create(&config, 0, &b.source) != TG_OK) die();
+  if (tg_source_create(&config, 0, NULL, &b.source) != TG_OK) die();
   const tg_source_info *info = tg_source_describe(b.source);
   const size_t n = (size_t)info->n_tokens, ld = (size_t)tg_cloud_stride(info->width);
   b.shape.n_tokens = info->n_tokens;

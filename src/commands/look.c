@@ -30,7 +30,7 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
   tg_study study = {0};
   tg_status st = tg_config_read(path, overrides, n_overrides, &config);
   if (st == TG_OK) st = tg_inputs_look(config);
-  if (st == TG_OK) st = tg_study_open(config, &study);
+  if (st == TG_OK) st = tg_study_open(config, NULL, &study);
   if (st == TG_OK) {
     printf("%s# inputs:\n", config->resolved);
     for (const char *line = study.inputs; *line; line += strcspn(line, "\n") + 1)

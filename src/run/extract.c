@@ -7,6 +7,7 @@
 #include "parallel/handout.h"
 #include "run/prepare.h"
 #include "run/progress.h"
+#include "run/share.h"
 #include "results/lock.h"
 #include "run/signals.h"
 #include "source/reader.h"
@@ -24,6 +25,7 @@ typedef struct {
   int rank;
   tg_config *config;
   tg_study study;
+  tg_shared_prompts shared;
   tg_source *source;
   const tg_source_info *info;
   tg_lock lock;
@@ -40,12 +42,16 @@ typedef struct {
 
 /* ---- making ready ---- */
 
-static tg_status open_source(extraction *x) {
+static tg_status read_config(extraction *x) {
   const tg_extract_options *o = x->options;
   TG_TRY(tg_config_read(o->config, o->overrides, o->n_overrides, &x->config));
   TG_CHECK(x->config->n_models == 1, TG_ECONFIG, "%s: extract writes one model to a file, the config has %d", o->config,
            x->config->n_models);
-  TG_TRY(tg_study_open(x->config, &x->study));
+  return TG_OK;
+}
+
+static tg_status look_at_source(extraction *x) {
+  const tg_extract_options *o = x->options;
   x->source = x->study.sources[0];
   x->info = tg_source_describe(x->source);
   TG_CHECK(!x->info->measured, TG_ECONFIG, "%s: models[0].source: published summaries hold no hidden states to extract",
@@ -173,6 +179,7 @@ static tg_status execute(extraction *x, int *stopped) {
 static void release(extraction *x) {
   tg_lock_release(&x->lock);
   tg_study_close(&x->study);
+  tg_shared_free(&x->shared);
   tg_config_destroy(&x->config);
   free(x->metric);
   free(x->part);
@@ -186,7 +193,9 @@ tg_status tg_extract_run(const tg_extract_options *options) {
   const double started = tg_seconds();
   int stopped = 0;
   MPI_Comm_rank(x.comm, &x.rank);
-  tg_status st = tg_comm_agree(x.comm, open_source(&x));
+  tg_status st = tg_comm_agree(x.comm, read_config(&x));
+  if (st == TG_OK) st = tg_shared_open(x.comm, x.config, &x.study, &x.shared);
+  if (st == TG_OK) st = tg_comm_agree(x.comm, look_at_source(&x));
   if (st == TG_OK) st = execute(&x, &stopped);
   if (st == TG_OK && x.rank == 0) {
     if (stopped)

@@ -5,6 +5,7 @@
 #include "run/logit_metric.h"
 #include "parallel/comm.h"
 #include "run/prepare.h"
+#include "run/share.h"
 #include "study/provenance.h"
 #include "results/lock.h"
 #include "run/statistics.h"
@@ -25,6 +26,7 @@ typedef struct {
   int rank, ranks;
   tg_config *config;
   tg_study study;
+  tg_shared_prompts shared;
   tg_lock lock;
   bool resume; /* rank 0: there is a file to go on with */
   tg_provenance_list provenance;
@@ -40,10 +42,10 @@ typedef struct {
 
 /* ---- making ready ---- */
 
-static tg_status open_study(run *r) {
+static tg_status read_config(run *r) {
   TG_TRY(tg_config_read(r->options->config, r->options->overrides, r->options->n_overrides, &r->config));
   openblas_set_num_threads(r->config->blas_threads);
-  return tg_study_open(r->config, &r->study);
+  return TG_OK;
 }
 
 /* Collective. One kernel for all: the slowest of the ranks' best. */
@@ -325,6 +327,7 @@ static void release(run *r) {
   tg_provenance_free(&r->provenance);
   tg_lock_release(&r->lock);
   tg_study_close(&r->study);
+  tg_shared_free(&r->shared);
   tg_config_destroy(&r->config);
 }
 
@@ -356,7 +359,8 @@ tg_status tg_pipeline_run(const tg_run_options *options) {
   int stopped = 0;
   MPI_Comm_rank(r.comm, &r.rank);
   MPI_Comm_size(r.comm, &r.ranks);
-  tg_status st = tg_comm_agree(r.comm, open_study(&r));
+  tg_status st = tg_comm_agree(r.comm, read_config(&r));
+  if (st == TG_OK) st = tg_shared_open(r.comm, r.config, &r.study, &r.shared);
   if (st == TG_OK) st = tg_comm_agree(r.comm, same_study(&r));
   if (st == TG_OK) agree_on_kernel(&r);
   if (st == TG_OK && options->dry_run) {

@@ -138,13 +138,9 @@ static tg_status create_kind(const tg_config *config, int model, const tg_token_
   }
 }
 
-tg_status tg_source_create(const tg_config *config, int model, tg_source **out) {
-  return tg_source_create_with(config, model, NULL, out);
-}
-
 const tg_token_table *tg_source_tokens(const tg_source *source) { return source->parts.tokens; }
 
-tg_status tg_source_create_with(const tg_config *config, int model, const tg_token_table *tokens, tg_source **out) {
+tg_status tg_source_create(const tg_config *config, int model, const tg_token_table *tokens, tg_source **out) {
   tg_source *source = NULL;
   *out = NULL;
   TG_TRY(TG_ALLOC(1, &source));

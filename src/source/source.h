@@ -49,13 +49,11 @@ typedef struct {
 } tg_token_table;
 
 /** Opens the source of model number `model` of a study and checks all that can be checked without reading activations.
+ *  tokens  what another process of this machine read of the prompts for the same config (tg_source_tokens), borrowed until the source
+ *          is destroyed; NULL: they are read here
  *  out     caller destroys
  *  errors  TG_ENOINPUT, TG_EDATA; TG_ECONFIG for an id or a level that the source does not have */
-tg_status tg_source_create(const tg_config *config, int model, tg_source **out);
-
-/** The same with prompts that another process of this machine read for the same config (tg_source_tokens): the texts are not read.
- *  tokens  borrowed until the source is destroyed; NULL: read here */
-tg_status tg_source_create_with(const tg_config *config, int model, const tg_token_table *tokens, tg_source **out);
+tg_status tg_source_create(const tg_config *config, int model, const tg_token_table *tokens, tg_source **out);
 
 /** A source's prompts, before any are selected; NULL where it runs no model. Owned by the source. */
 const tg_token_table *tg_source_tokens(const tg_source *source);

@@ -38,7 +38,7 @@ tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts 
 tg_status tg_source_summaries_create(const tg_source_config *config, tg_source_parts *out);
 tg_status tg_source_synthetic_create(const tg_source_config *config, tg_source_parts *out);
 
-/* Shuffles itself, so it wants the whole config: levels and seed. tokens: as of tg_source_create_with */
+/* Shuffles itself, so it wants the whole config: levels and seed. tokens: as of tg_source_create */
 tg_status tg_source_llama_create(const tg_config *config, const tg_source_config *from, const tg_token_table *tokens,
                                  tg_source_parts *out);
 

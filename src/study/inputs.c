@@ -45,7 +45,7 @@ void tg_inputs_try(const char *path) {
   const tg_config config = {
       .path = (char *)path, .models = &model, .n_models = 1, .all_prompts = true, .all_levels = true};
   tg_source *source = NULL;
-  if (tg_source_create(&config, 0, &source) != TG_OK) return;
+  if (tg_source_create(&config, 0, NULL, &source) != TG_OK) return;
   const tg_source_info *info = tg_source_describe(source);
   const size_t n = info->cloud_bytes <= LARGE_CLOUD ? (size_t)info->n_tokens : 0;
   void *raw = n ? malloc(info->cloud_bytes) : NULL;

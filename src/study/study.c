@@ -73,8 +73,8 @@ static tg_status note_files(tg_study *study) {
   while (input_file(study, n)) n++;
   TG_TRY(TG_ALLOC(n + 1, &study->files));
   for (int a = 0; a < n; a++)
-    TG_CHECK(stat(input_file(study, a), &study->files[a]) == 0, TG_ENOINPUT, "%s: %s",
-             input_file(study, a), strerror(errno));
+    TG_CHECK(stat(input_file(study, a), &study->files[a]) == 0, TG_ENOINPUT, "%s: %s", input_file(study, a),
+             strerror(errno));
   return TG_OK;
 }
 
@@ -101,13 +101,13 @@ static tg_status choose_kernel(const tg_config *config, tg_kernel *kernel) {
   return TG_OK;
 }
 
-tg_status tg_study_open(const tg_config *config, tg_study *out) {
+tg_status tg_study_open(const tg_config *config, const tg_token_table *prompts, tg_study *out) {
   *out = (tg_study){.config = config, .n_models = config->n_models};
   TG_TRY(TG_ALLOC(config->n_models, &out->sources));
   TG_TRY(TG_ALLOC(config->n_models, &out->models));
   TG_TRY(choose_kernel(config, &out->kernel));
   for (int m = 0; m < config->n_models; m++) {
-    TG_TRY(tg_source_create(config, m, &out->sources[m]));
+    TG_TRY(tg_source_create(config, m, prompts && prompts[m].n > 0 ? &prompts[m] : NULL, &out->sources[m]));
     out->models[m] = describe_model(config, tg_source_describe(out->sources[m]));
   }
   TG_TRY(check_names(out));

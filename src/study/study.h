@@ -19,9 +19,12 @@ typedef struct {
   tg_kernel kernel;   /* of the fast pass: the config's, or this CPU's best until the ranks have agreed */
 } tg_study;
 
-/** Opens all sources of a config. out: caller closes. errors those of tg_source_create; TG_ECONFIG for a name twice, or a kernel
+/** Opens all sources of a config.
+ *  prompts  [n_models] what another process of this machine read, of n = 0 where it did not; borrowed until the study is closed.
+ *           NULL: all are read here
+ *  out      caller closes. errors those of tg_source_create; TG_ECONFIG for a name twice, or a kernel
  *  that this build or CPU does not have */
-tg_status tg_study_open(const tg_config *config, tg_study *out);
+tg_status tg_study_open(const tg_config *config, const tg_token_table *prompts, tg_study *out);
 void tg_study_close(tg_study *study); /* safe after a failed open */
 
 /** Bits of the observables that a config asks for. */

@@ -107,7 +107,7 @@ static tg_status check_provenance(verify *v) {
 static void find_inputs(verify *v) {
   char *stored = NULL;
   const char *why = NULL;
-  if (tg_study_open(v->config, &v->study) != TG_OK)
+  if (tg_study_open(v->config, NULL, &v->study) != TG_OK)
     why = tg_last_error();
   else if (tg_results_read_provenance(v->path, "inputs", &stored) != TG_OK || strcmp(stored, v->study.inputs) != 0)
     why = "they changed since the run";

@@ -89,7 +89,7 @@ static tg_status use_states(void) {
   const tg_config config = {
       .path = (char *)"fuzz", .models = &model, .n_models = 1, .all_prompts = true, .all_levels = true};
   tg_source *source = NULL;
-  tg_status st = tg_source_create(&config, 0, &source);
+  tg_status st = tg_source_create(&config, 0, NULL, &source);
   if (st == TG_OK) st = read_clouds(source);
   if (st == TG_OK) st = read_metrics(source);
   tg_source_destroy(&source);

@@ -384,7 +384,7 @@ static void clouds_are_read_from_any_layout(void) {
         make_file(&f);
         const tg_config config = config_of(&f.name, 1);
         tg_source *source = NULL;
-        CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+        CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
         if (source) CU_ASSERT(all_clouds_are(source, element, element, 0));
         tg_source_destroy(&source);
         CU_ASSERT(source == NULL);
@@ -396,7 +396,7 @@ static void a_file_is_described(void) {
   make_file(&plain);
   const tg_config config = config_of(&plain.name, 1);
   tg_source *source = NULL;
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
   if (!source) return;
   const tg_source_info *info = tg_source_describe(source);
   CU_ASSERT(strcmp(info->model, "tiny-1.0") == 0);
@@ -422,7 +422,7 @@ static void scalars_come_with_the_clouds(void) {
   const char *const names[] = {"plain.h5", "bare.h5"};
   const tg_config config = config_of(names, 2);
   tg_source *source = NULL;
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
   for (int p = 0; source && p < 10; p++)
     for (int s = 0; s < 3; s++) {
       const int64_t id = tg_source_describe(source)->prompt_ids[p];
@@ -459,7 +459,7 @@ static void files_are_joined_in_the_order_listed(void) {
     const char *const names[] = {turned ? "second.h5" : "plain.h5", turned ? "plain.h5" : "second.h5"};
     const tg_config config = config_of(names, 2);
     tg_source *source = NULL;
-    CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+    CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
     if (!source) continue;
     const tg_source_info *info = tg_source_describe(source);
     static const int64_t ids[2][7] = {{100, 101, 102, 103, 104, 200, 201}, {200, 201, 100, 101, 102, 103, 104}};
@@ -480,7 +480,7 @@ static void prompts_and_levels_are_selected(void) {
   config.all_prompts = config.all_levels = false;
   config.prompt_ids = ids, config.n_prompt_ids = 2, config.levels = levels, config.n_levels = 2;
   tg_source *source = NULL;
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
   if (source) {
     const tg_source_info *info = tg_source_describe(source);
     CU_ASSERT(info->n_prompts == 2 && info->prompt_ids[0] == 101 && info->prompt_ids[1] == 104);
@@ -493,9 +493,9 @@ static void prompts_and_levels_are_selected(void) {
   }
   tg_source_destroy(&source);
   ids[1] = 105; /* is not there */
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_ECONFIG && source == NULL && strstr(tg_last_error(), "105"));
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_ECONFIG && source == NULL && strstr(tg_last_error(), "105"));
   ids[1] = 104, levels[0] = 3;
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_ECONFIG && source == NULL &&
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_ECONFIG && source == NULL &&
             strstr(tg_last_error(), "level 3"));
 }
 
@@ -506,7 +506,7 @@ static void logit_matrices_are_read(void) {
   float rows[11 * 37];
   make_file(&plain);
   tg_config config = config_of(&plain.name, 1);
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
   if (source) {
     bool good = tg_source_read_metric(source, metric) == TG_OK;
     for (int a = 0; a < 37 * 37; a++) good = good && metric[a] == metric_at(a / 37, a % 37);
@@ -518,7 +518,7 @@ static void logit_matrices_are_read(void) {
     states_file f = plain;
     f.metric = false, f.vocabulary = 11, f.element = element;
     make_file(&f);
-    CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+    CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
     if (!source) continue;
     CU_ASSERT(tg_source_describe(source)->vocabulary == 11 && !tg_source_describe(source)->has_metric);
     for (int first = 0; first < 11; first += 4) {
@@ -548,7 +548,7 @@ static void wrong_files_are_refused(void) {
     f.name = "wrong.h5", f.fault = wrong[a].fault, f.vocabulary = 3;
     make_file(&f);
     const tg_config config = config_of(&f.name, 1);
-    const bool good = tg_source_create(&config, 0, &source) == TG_EDATA && !source &&
+    const bool good = tg_source_create(&config, 0, NULL, &source) == TG_EDATA && !source &&
                       strstr(tg_last_error(), wrong[a].word) && strstr(tg_last_error(), "wrong.h5");
     if (!good) printf("\n    fault %d: %s ", (int)wrong[a].fault, tg_last_error());
     CU_ASSERT(good);
@@ -561,7 +561,7 @@ static tg_status open_pair(const states_file *second) {
   const tg_config config = config_of(names, 2);
   tg_source *source = NULL;
   make_file(second);
-  const tg_status st = tg_source_create(&config, 0, &source);
+  const tg_status st = tg_source_create(&config, 0, NULL, &source);
   CU_ASSERT((source != NULL) == (st == TG_OK));
   tg_source_destroy(&source);
   return st;
@@ -615,7 +615,7 @@ static void metrics_are_compared(void) {
     const char *const names[] = {"plain.h5", "other.h5"};
     const tg_config config = config_of(names, 2);
     tg_source *source = NULL;
-    CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+    CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
     if (source) CU_ASSERT(tg_source_check_metrics(source) == (changed ? TG_EDATA : TG_OK));
     tg_source_destroy(&source);
   }
@@ -632,9 +632,9 @@ static void a_model_has_a_name(void) {
     f.model = names[a];
     make_file(&f);
     config.models[0].name = NULL;
-    CU_ASSERT(tg_source_create(&config, 0, &source) == TG_ECONFIG && strstr(tg_last_error(), "models[0].name"));
+    CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_ECONFIG && strstr(tg_last_error(), "models[0].name"));
     config.models[0].name = (char *)(uintptr_t) "mine";
-    CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+    CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
     if (source) CU_ASSERT(strcmp(tg_source_describe(source)->model, "mine") == 0);
     tg_source_destroy(&source);
   }
@@ -653,7 +653,7 @@ static void what_is_no_hdf5_file_is_refused(void) {
     if (file) fputs(files[a].text, file), fclose(file);
     const tg_config config = config_of(&files[a].name, 1);
     tg_source *source = NULL;
-    CU_ASSERT(tg_source_create(&config, 0, &source) == files[a].code && !source && strstr(tg_last_error(), path));
+    CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == files[a].code && !source && strstr(tg_last_error(), path));
   }
   make_file(&plain);
   char path[256];
@@ -661,7 +661,7 @@ static void what_is_no_hdf5_file_is_refused(void) {
   CU_ASSERT(truncate(path, 4000) == 0);
   const tg_config config = config_of(&plain.name, 1);
   tg_source *source = NULL;
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_EDATA && !source);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_EDATA && !source);
 }
 
 /* ---- reading ahead ---- */
@@ -685,7 +685,7 @@ static void the_reader_gives_what_direct_reads_give(void) {
   const tg_config config = config_of(&f.name, 1);
   tg_source *source = NULL, *other = NULL;
   tg_reader *reader = NULL;
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK && tg_source_create(&config, 0, &other) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK && tg_source_create(&config, 0, NULL, &other) == TG_OK);
   if (!source || !other) return;
   const tg_source_info *info = tg_source_describe(source);
   CU_ASSERT(tg_reader_create(source, &reader) == TG_OK);
@@ -742,7 +742,7 @@ static void the_reader_reports_a_failing_read(void) {
   tg_reader *reader = NULL;
   tg_cloud c;
   char message[1024];
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
   if (!source) return;
   CU_ASSERT(tg_reader_create(source, &reader) == TG_OK);
   room r = make_room(tg_source_describe(source));
@@ -783,7 +783,7 @@ static tg_source *synthetic_of(const tg_model_config *model) {
                             .all_prompts = true,
                             .all_levels = true};
   tg_source *source = NULL;
-  CU_ASSERT(tg_source_create(&config, 0, &source) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK);
   return source;
 }
 
