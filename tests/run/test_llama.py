@@ -9,6 +9,7 @@ import time
 import h5py
 import numpy as np
 import support
+from faults import inject, needs_strace
 from llama_case import OBSERVABLES, SEED, TOKENS, Case, read_file, token_rows
 from support import BAD_DATA, CONFIG, STOPPED, clouds, files, write_states
 from tiny_models import BLOCKS, WIDTH, Llama, NeoX, gemma, granite, loss_and_entropy, shuffled
@@ -180,6 +181,19 @@ class Same(Case):
         self.assertEqual(got["prompt_ids"].tolist(), ids)
         for p in range(3):
             self.assertEqual(got["token_ids"][p, 0].tolist(), shuffled(rows[p], SEED, ids[p], 2).tolist())
+
+    @needs_strace
+    def test_prompts_are_read_once_a_node(self):
+        """By the first of its ranks; the others have the same tokens. Oracle: the system calls, and a run on one rank."""
+        source = self.source(Llama())
+        alone = self.study(source)
+        for rank, reads in ((0, True), (1, False), (2, False)):
+            log = self.path(f"calls-{rank}")
+            wrap = inject("openat", on=[self.path("tiny.jsonl")], rank=rank, log=log)
+            result = support.run("run", self.path("results.h5.yaml"), "--force", ranks=3, wrap=wrap)
+            self.assertEqual(result.code, support.OK, result)
+            self.assertEqual("tiny.jsonl" in log.read_text(), reads, log.read_text())
+            self.assert_same_bytes(support.load_models(self.path("results.h5")), alone)
 
     def test_split_model(self):
         model = Llama()
