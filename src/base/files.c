@@ -10,6 +10,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Length and space; 0 or errno. Where a file system reserves nothing the file has its length, of zeros: posix_fallocate would write a
+ * byte a page instead, and once more the next time. */
+static int reserve(int descriptor, off_t size) {
+  if (fallocate(descriptor, 0, 0, size) == 0) return 0;
+  const int failed = errno;
+  if (failed != EOPNOTSUPP && failed != ENOSYS && failed != EINVAL) return failed;
+  struct stat at;
+  if (fstat(descriptor, &at) != 0) return errno;
+  return at.st_size >= size || ftruncate(descriptor, size) == 0 ? 0 : errno;
+}
+
 tg_status tg_file_reserve(const char *path, double bytes) {
   const int create = bytes > 0.0 ? O_CREAT : 0; /* a finished file that has vanished must not come back empty */
   const int descriptor = open(path, O_RDWR | create | O_CLOEXEC, 0666);
@@ -17,8 +28,7 @@ tg_status tg_file_reserve(const char *path, double bytes) {
   struct stat at;
   int failed = fstat(descriptor, &at) == 0 ? 0 : errno;
   const off_t size = bytes > (double)at.st_size ? (off_t)bytes : at.st_size;
-  if (!failed && size > 0) failed = posix_fallocate(descriptor, 0, size);
-  if (failed == EOPNOTSUPP || failed == EINVAL) failed = 0; /* a file system without reservation */
+  if (!failed && size > 0) failed = reserve(descriptor, size);
   if (!failed && fsync(descriptor) != 0) failed = errno;
   if (close(descriptor) != 0 && !failed) failed = errno;
   TG_CHECK(!failed, TG_EIO, "%s: %s (the file needs %.1f MB)", path, strerror(failed), (double)size / 1e6);

@@ -27,7 +27,7 @@ static void describe(hid_t dataset, const char *units, const char *long_name, co
   for (int a = 0; a < N_TEXTS; a++) tg_h5_write_text_attribute(dataset, texts[a][0], texts[a][1]);
 }
 
-/* Contiguous, space allocated now; float64 filled with NaN. Integers are left to posix_fallocate, which gives zeros. */
+/* Contiguous, space allocated now; float64 filled with NaN. Integers are left as the reserved file has them: zeros. */
 static hid_t create_dataset(hid_t group, hid_t links, const char *name, hid_t type, int rank, const hsize_t *shape) {
   const hid_t space = rank > 0 ? H5Screate_simple(rank, shape, NULL) : H5Screate(H5S_SCALAR),
               how = H5Pcreate(H5P_DATASET_CREATE);

@@ -63,7 +63,7 @@ double tg_states_bytes(const tg_states_layout *layout) {
 
 /* ---- making it ---- */
 
-/* Contiguous, its space allocated now and left as posix_fallocate gave it: zeros. */
+/* Contiguous, its space allocated now and left as the reserved file has it: zeros. */
 static tg_status create_dataset(hid_t file, const char *name, hid_t type, int rank, const hsize_t *shape, hid_t memory,
                                 const void *values) {
   const hid_t space = rank > 0 ? H5Screate_simple(rank, shape, NULL) : H5Screate(H5S_SCALAR),

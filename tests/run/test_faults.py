@@ -150,6 +150,16 @@ class Full(Case):
                 self.assertGreaterEqual(self.goes_on(), done)
 
     @needs_strace
+    def test_no_reservation(self):
+        """A file system that cannot reserve space: nothing is written for that, and the bytes are the same. (A page is 4 KiB.)"""
+        log = self.path("calls")
+        process = self.start(ranks=None, wrap=inject("fallocate:error=EOPNOTSUPP", "pwrite64", on=[self.path("results.h5.part")], log=log))
+        self.assertEqual(self.finish(process).code, OK)
+        self.assert_same_bytes(support.load_models(self.results), expected[self.study_name])
+        single = [line for line in log.read_text().splitlines() if "pwrite64" in line and re.search(r", 1, \d+\) += 1", line)]
+        self.assertLess(len(single), self.results.stat().st_size / 4096 / 10)
+
+    @needs_strace
     def test_limit_on_file_sizes(self):
         """What `ulimit -f` does to a write; the limit itself would hit mpirun's own files first."""
         self.fails(IO, "results.h5.part: File too large", wrap=inject("fallocate:error=EFBIG:signal=XFSZ", on=[self.path("results.h5.part")]))
