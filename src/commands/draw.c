@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "figures/figures.h"
 #include "figures/model.h"
@@ -94,13 +95,13 @@ static void draw_pictures(const drawing *d) {
   int status = run_python("python3", arguments);
   if (status == NO_MATPLOTLIB) status = run_python("/usr/bin/python3", arguments);
   if (status == NO_MATPLOTLIB)
-    fprintf(stderr,
-            "tokengeom: warning: no pictures were drawn; they need python3 with matplotlib (apt install "
-            "python3-matplotlib), then: python3 %s %s\n",
-            script, d->directory);
+    tg_text_print(stderr,
+                  "tokengeom: warning: no pictures were drawn; they need python3 with matplotlib (apt install "
+                  "python3-matplotlib), then: python3 %s %s\n",
+                  script, d->directory);
   else if (status != 0)
-    fprintf(stderr, "tokengeom: warning: not all pictures were drawn: %s %s %s ended with status %d\n", arguments[0],
-            script, d->directory, status);
+    tg_text_print(stderr, "tokengeom: warning: not all pictures were drawn: %s %s %s ended with status %d\n",
+                  arguments[0], script, d->directory, status);
 }
 
 static tg_status write_figures(drawing *d) {
@@ -119,7 +120,7 @@ static tg_status write_figures(drawing *d) {
                                      .prompt_ids = c->figure_prompt_ids,
                                      .n_prompt_ids = c->n_figure_prompt_ids};
   TG_TRY(tg_figures_write(d->paths, d->n_paths, &options, &written));
-  printf("figures: %d panels in %s\n", written, d->directory);
+  tg_text_print(stdout, "figures: %d panels in %s\n", written, d->directory);
   draw_pictures(d);
   return TG_OK;
 }
@@ -262,9 +263,10 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
   (void)group;
   tg_status st = tg_figure_model_open(r->path, r->file, name, 0, &m);
   if (st == TG_OK)
-    printf("%s: %" PRId64 " prompts; ID at scale %" PRId64 " and overlap at k = %" PRId64 " (l with l + 1), means over "
-           "prompts; r of ln ID and loss\n",
-           name, m.n_prompts, m.scales[0], m.n_k > 1 ? m.k[1] : (int64_t)1);
+    tg_text_print(stdout,
+                  "%s: %" PRId64 " prompts; ID at scale %" PRId64 " and overlap at k = %" PRId64 " (l with l + 1), "
+                  "means over prompts; r of ln ID and loss\n",
+                  name, m.n_prompts, m.scales[0], m.n_k > 1 ? m.k[1] : (int64_t)1);
   if (st == TG_OK) st = print_level(&m, m.low);
   if (st == TG_OK && m.high != m.low) st = print_level(&m, m.high);
   if (st == TG_OK) printf("\n");
@@ -279,9 +281,10 @@ tg_status tg_command_report(const char *path) {
   TG_TRY(tg_results_open_input(path, &r.file));
   tg_status st = tg_array_load(r.file, "complete", &complete);
   if (st == TG_OK && complete.values[0] != 1.0)
-    printf("%s is not complete (tokengeom info says what is missing): numbers are of a part of the prompts, or not "
-           "there yet\n\n",
-           path);
+    tg_text_print(stdout,
+                  "%s is not complete (tokengeom info says what is missing): numbers are of a part of the prompts, "
+                  "or not there yet\n\n",
+                  path);
   if (st == TG_OK) st = tg_results_each_model(r.file, print_model, &r);
   tg_array_free(&complete);
   H5Fclose(r.file);

@@ -1,6 +1,7 @@
 #include "verify/verify.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "geometry/observable.h"
 #include "hdf5/h5.h"
 #include "study/provenance.h"
@@ -68,7 +69,7 @@ static tg_status end(verify *v, tg_status st, const char *name, const char *form
     printf("%-11s ", name);
     if (v->n_faults > 0) printf("FAILED, %" PRId64 " %s in: ", v->n_faults, v->n_faults == 1 ? "fault" : "faults");
     vprintf(format, args);
-    printf("%s\n%s", v->n_faults > 0 ? "" : ": good", v->text);
+    tg_text_print(stdout, "%s\n%s", v->n_faults > 0 ? "" : ": good", v->text);
     if (v->n_faults > MOST_FAULTS) printf("  ... and %" PRId64 " more\n", v->n_faults - MOST_FAULTS);
   }
   va_end(args);
@@ -112,7 +113,7 @@ static void find_inputs(verify *v) {
   else if (tg_results_read_provenance(v->path, "inputs", &stored) != TG_OK || strcmp(stored, v->study.inputs) != 0)
     why = "they changed since the run";
   v->inputs = !why;
-  printf("%-11s %s%s\n", "inputs", v->inputs ? "as they were" : "not compared: ", why ? why : "");
+  tg_text_print(stdout, "%-11s %s%s\n", "inputs", v->inputs ? "as they were" : "not compared: ", why ? why : "");
   free(stored);
 }
 
@@ -400,8 +401,8 @@ static tg_status read_complete(verify *v) {
   const bool flag = complete.count == 1 && (complete.values[0] == 0.0 || complete.values[0] == 1.0);
   tg_array_free(&complete);
   TG_CHECK(flag, TG_EDATA, "%s: /complete is neither 0 nor 1", v->path);
-  printf("%s: tokengeom results, format version %ld, %scomplete\n", v->path,
-         tg_h5_integer_attribute(v->file, "format_version", -1), v->complete ? "" : "not ");
+  tg_text_print(stdout, "%s: tokengeom results, format version %ld, %scomplete\n", v->path,
+                tg_h5_integer_attribute(v->file, "format_version", -1), v->complete ? "" : "not ");
   return TG_OK;
 }
 

@@ -432,6 +432,19 @@ class Pictures(Figures):
         for path in directory.glob("*.csv"):
             self.assertIn(html.escape(self.caption(path)), text)
 
+    def test_names_that_are_no_words(self):
+        """No mathematics, no rows broken at U+0085, and names of pictures that every file system takes."""
+        self.states("a.h5", layers=4, prompts=4)
+        results = self.measure(*({"name": name, "source": files("a.h5")} for name in "abc"))
+        with h5py.File(results, "r+") as file:
+            for name, odd in (("a", "$\\frac$"), ("b", "x,\x85y"), ("c", "x,:y")):
+                file.move(f"models/{name}", f"models/{odd}")
+        self.draw(results)
+        result = plot(self.path("figures"))
+        self.assertEqual(result.returncode, 0, result)
+        pictures = {path.name for path in self.path("figures").glob("fig03*.png")}
+        self.assertEqual(pictures, {"fig03.png", "fig03_x__y.png", "fig03_x__y_2.png"})
+
     def test_the_program_draws(self):
         """figures.formats decides; nothing but the CSVs is read."""
         directory = self.figures()

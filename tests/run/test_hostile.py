@@ -1,13 +1,17 @@
 """Files made to do harm: they end in one clear line and status 65, whatever the command and the number of ranks; libhdf5's own
-crashes on them end a child process, not the program; and no file leads to another one.
+crashes on them end a child process, not the program; no file leads to another one; and names out of files neither move a
+terminal's cursor nor break a row of CSV.
 
-Oracle: the table of exit statuses of the specification (sysexits.h); a canary file whose content must not come out."""
+Oracle: the table of exit statuses of the specification (sysexits.h); a canary file whose content must not come out; Python's
+csv and unicodedata."""
+import csv
 import shutil
+import unicodedata
 
 import h5py
 import numpy as np
 import support
-from support import BAD_DATA, clouds, files, synthetic, write_states
+from support import BAD_DATA, OK, clouds, files, synthetic, write_states
 
 FOUND = support.SOURCE / "tests" / "fuzz" / "found"  # by fuzzing
 
@@ -170,6 +174,85 @@ class Hostile(support.Case):
                     result = support.run(command, self.path("bad.h5"), *out)
                     self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), f"{name} {result}")
                     self.assertRegex(result.errors[0], "shape|axis|axes", result)
+
+    # ---- names
+
+    def assert_clean(self, *arguments, shows=(), code=None):
+        """What is printed has no control character but line breaks."""
+        result = support.run(*arguments)
+        self.assertEqual(result.code, OK if code is None else code, result)
+        printed = result.out + result.err
+        self.assertEqual([c for c in printed if unicodedata.category(c) == "Cc" and c != "\n"], [], repr(printed))
+        for text in shows:
+            self.assertIn(text, printed)
+        return result
+
+    def named_results(self, name):
+        """Results whose model has another name; HDF5 lets it have any."""
+        with h5py.File(self.good_results(), "a") as file:
+            file.move("models/model", "models/" + name)
+            file.move("checksums/model", "checksums/" + name)
+        return self.path("bad.h5")
+
+    def test_names_on_a_terminal(self):
+        """U+009B begins an escape sequence as ESC [ does."""
+        results = self.named_results("m\x9b31mred\x9d0;title\x9c")
+        with h5py.File(results, "a") as file:
+            del file["provenance/cpu"]
+            file["provenance/cpu"] = "first\n\x1b]0;title\x07second\x7f\x9b2J"
+            file["provenance/a\x9b1mb"] = "text"
+        shown = "m?31mred?0;title?"
+        self.assert_clean("info", results, shows=(f"model {shown}: 4 prompts", "  ?]0;title?second??2J\n", "a?1mb: text"))
+        self.assert_clean("report", results, shows=(f"{shown}: 4 prompts",))
+        self.assert_clean("verify", results, shows=(f"/models/{shown} is not among",), code=BAD_DATA)
+        self.assert_clean("figures", results, "--out", self.path("figures"), "--set", "figures.formats=[csv]")
+        with h5py.File(results, "a") as file:
+            del file["models/m\x9b31mred\x9d0;title\x9c/layer"]
+        for command, *out in (("report",), ("export", "--csv", self.path("csv")), ("figures", "--out", self.path("out"))):
+            self.assert_clean(command, results, *out, code=BAD_DATA)
+
+    def test_texts_of_hidden_states_on_a_terminal(self):
+        self.write(model="a\x1b[31m\nb", unheard=None)
+        self.assert_clean("info", self.path("a.h5"), shows=("hidden states of a?[31m?b, format",))
+        with h5py.File(self.path("a.h5"), "a") as file:
+            file.attrs["format"] = "x\x1b[2J\ny"
+        result = self.assert_clean("info", self.path("a.h5"), shows=("is 'x?[2J?y', expected",), code=BAD_DATA)
+        self.assertEqual(len(result.err.splitlines()), 1, result)
+        self.write(name="b.h5", model="a\x1b[31m\nb")
+        config = self.config({"source": files("b.h5")})
+        result = self.assert_clean("validate", config, shows=("'a?[31m?b' is no name",), code=support.CONFIG)
+        self.assertEqual(len(result.err.splitlines()), 1, result)
+
+    def test_paths_on_a_terminal(self):
+        self.write("a\x9b31m.h5")
+        self.assert_clean("validate", self.config(files("a*.h5")), shows=("/a?31m.h5: ",))
+        self.assert_clean("info", self.path("none\x1b[1m.h5"), shows=("none?[1m.h5: No such",), code=support.NO_INPUT)
+
+    def test_names_in_csv(self):
+        """A cell stays a cell, and text."""
+        for name, cell in (('=HYPERLINK("x","y")', """'=HYPERLINK("x","y")"""), ("a,b", "a,b"), ("+1", "'+1"), ("-x", "'-x"),
+                           ("@x", "'@x"), ('"', '"'), ("plain=1", "plain=1"), ("m\x9b\x85x", "m\x9b\x85x")):
+            with self.subTest(name=name):
+                results = self.named_results(name)
+                shutil.rmtree(self.path("figures"), ignore_errors=True)
+                self.assert_clean("figures", results, "--out", self.path("figures"), "--set", "figures.formats=[csv]")
+                self.assertGreater(len(list(self.path("figures").glob("*.csv"))), 10)
+                for path in self.path("figures").glob("*.csv"):
+                    self.check_csv(path, cell)
+                self.assert_clean("export", results, "--csv", self.path("csv"))
+                for path in (self.path("csv") / name).glob("*.csv"):
+                    self.check_csv(path, None)
+
+    def check_csv(self, path, model):
+        """Comments first, without control characters; then rows as wide as the header, whose model is this."""
+        lines = path.read_bytes().decode().removesuffix("\n").split("\n")
+        comments = [line for line in lines if line.startswith("#")]
+        self.assertEqual(lines[:len(comments)], comments, path)
+        self.assertFalse([c for c in "".join(comments) if unicodedata.category(c) == "Cc"], path)
+        header, *rows = csv.reader(lines[len(comments):])
+        self.assertTrue(rows and all(len(row) == len(header) for row in rows), path)
+        if model and header[0] == "model":
+            self.assertLessEqual({row[0] for row in rows}, {model, "OPT-6.7B"}, path)
 
 
 if __name__ == "__main__":
