@@ -4,10 +4,12 @@
 #include "base/text.h"
 #include "geometry/observable.h"
 #include "hdf5/h5.h"
+#include "hdf5/look.h"
 #include "study/provenance.h"
 #include "results/layout.h"
 #include "results/load.h"
 #include "run/statistics.h"
+#include "study/inputs.h"
 #include "study/study.h"
 #include "verify/sample.h"
 #include <inttypes.h>
@@ -108,7 +110,7 @@ static tg_status check_provenance(verify *v) {
 static void find_inputs(verify *v) {
   char *stored = NULL;
   const char *why = NULL;
-  if (tg_study_open(v->config, &v->study) != TG_OK)
+  if (tg_inputs_look(v->config) != TG_OK || tg_study_open(v->config, &v->study) != TG_OK)
     why = tg_last_error();
   else if (tg_results_read_provenance(v->path, "inputs", &stored) != TG_OK || strcmp(stored, v->study.inputs) != 0)
     why = "they changed since the run";
@@ -408,6 +410,7 @@ static tg_status read_complete(verify *v) {
 
 tg_status tg_verify(const char *path, int sample, uint64_t seed) {
   verify v = {.path = path, .sample = sample, .seed = seed};
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_results_open_input(path, &v.file));
   tg_status st = read_complete(&v);
   if (st == TG_OK) st = check_all(&v);

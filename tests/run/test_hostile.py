@@ -41,6 +41,7 @@ class Hostile(support.Case):
         """Every command that takes results."""
         self.refuse("info", self.path(name), named=(name, *named))
         self.refuse("report", self.path(name), named=(name, *named))
+        self.refuse("verify", self.path(name), named=(name, *named))
         self.refuse("export", self.path(name), "--csv", self.path("csv"), named=(name, *named))
         self.refuse("figures", self.path(name), "--out", self.path("figures"), named=(name, *named))
         self.assertFalse(self.path("csv").exists() or self.path("figures").exists(), "something is left behind")
@@ -70,6 +71,23 @@ class Hostile(support.Case):
     def test_a_file_that_libhdf5_does_not_come_to_an_end_of(self):
         shutil.copy(FOUND / "endless.h5", self.path("a.h5"))
         self.refuse("info", self.path("a.h5"), named=("a.h5", "did not come to an end"), timeout=240)
+        self.refuse("verify", self.path("a.h5"), named=("a.h5", "did not come to an end"), timeout=240)
+
+    def test_results_that_crash_libhdf5(self):
+        shutil.copy(FOUND / "crash.h5", self.path("bad.h5"))
+        self.refuse_results("libhdf5 crashed (signal 11)", "damaged")
+        config = self.config(synthetic(), output=str(self.path("bad.h5")))
+        for ranks in (None, 2):
+            self.refuse("run", config, "--resume", named=("bad.h5", "libhdf5 crashed"), ranks=ranks)
+
+    def test_an_input_of_results_that_crashes_libhdf5(self):
+        """verify reads the inputs that a result file names: a bad one is no fault of the results."""
+        self.write()
+        self.study(files("a.h5"))
+        shutil.copy(FOUND / "crash.h5", self.path("a.h5"))
+        result = self.run_ok("verify", self.path("results.h5"))
+        self.assertIn("inputs      not compared: ", result.out)
+        self.assertIn("libhdf5 crashed (signal 11)", result.out)
 
     # ---- other files
 
