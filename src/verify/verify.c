@@ -190,7 +190,7 @@ static void compare_with_inputs(verify *v, const tg_results_model *m) {
     fault(v, "/models/%s/shuffle is not the inputs'", m->name);
   if (m->n_layers != s->n_layers)
     fault(v, "/models/%s has %d layers, the inputs %d", m->name, m->n_layers, s->n_layers);
-  if (m->shape.n_tokens != s->shape.n_tokens && m->shape.n_tokens > 0)
+  if (m->shape.n_tokens != s->shape.n_tokens)
     fault(v, "/models/%s has %d tokens, the inputs %d", m->name, m->shape.n_tokens, s->shape.n_tokens);
   if (m->token_ids != s->token_ids) fault(v, "/models/%s: token_ids and the inputs disagree", m->name);
 }
@@ -313,10 +313,10 @@ static tg_status compare_numbers(void *context, bool moments, int what, int whic
   return st;
 }
 
-/* Lengths of prompts: the inputs', else by the token ids, -1 beyond the end. out: NULL where there are no tokens; caller frees. */
+/* Lengths of prompts: the inputs', where the shapes are theirs, else by the token ids, -1 beyond the end. out: NULL where there are no tokens; caller frees. */
 static tg_status lengths_of(verify *v, int m, int32_t **out, bool *known) {
   const tg_results_model *model = &v->layout.models[m];
-  const int place = v->inputs ? model_of_study(v, model->name) : -1, n_tokens = model->shape.n_tokens;
+  const int place = v->inputs && v->shaped ? model_of_study(v, model->name) : -1, n_tokens = model->shape.n_tokens;
   *known = place >= 0 || model->token_ids;
   if (!*known) return TG_OK;
   TG_TRY(TG_ALLOC(model->n_prompts, out));
