@@ -56,7 +56,10 @@ void tg_panel_row(tg_panel *panel, const char *types, ...) {
       tg_text_cell(out, va_arg(args, const char *));
     else if (*type == 'i')
       fprintf(out, "%" PRId64, va_arg(args, int64_t));
-    else {
+    else if (*type == 'n') {
+      const double count = va_arg(args, double);
+      fprintf(out, fabs(count) < 0x1p53 ? "%.0f" : "nan", count);
+    } else {
       const double value = va_arg(args, double);
       panel->finite += isfinite(value);
       if (isfinite(value))

@@ -193,6 +193,70 @@ class Hostile(support.Case):
                     self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), f"{name} {result}")
                     self.assertRegex(result.errors[0], "shape|axis|axes", result)
 
+    # ---- numbers
+
+    def csv_of_figures(self, results, *options, warnings=0):
+        """Name -> rows, as dictionaries; comments are in rows of their own."""
+        settings = [part for text in ("figures.formats=[csv]", *options) for part in ("--set", text)]
+        result = self.assert_clean("figures", results, "--out", self.path("figures"), *settings)
+        self.assertEqual(result.err.count("tokengeom: warning: "), warnings, result)
+        found = {}
+        for path in self.path("figures").glob("*.csv"):
+            lines = path.read_text().splitlines()
+            found[path.stem] = list(csv.DictReader(line for line in lines if line[0] != "#"))
+            found[path.stem + "#"] = [line for line in lines if line[0] == "#"]
+        return found
+
+    def test_angles_that_are_none(self):
+        """Oracle: numpy.histogram of those that are angles."""
+        odd = [-1, -1e-9, np.nextafter(180, 200), 1e9, 1e300, -1e300, np.inf, -np.inf, np.nan, 0, 180, 90]
+        self.study(synthetic(prompts=len(odd), tokens=40), output="bad.h5", observables={"angle_layers": [2], "scales": [2, 4]})
+        with h5py.File(self.path("bad.h5"), "a") as file:
+            angles = file["models/model/neighbor_angle"]
+            angles["tokens"][0, 0, 0, :len(odd)] = odd
+            angles["mean"][:, 0, 2] = odd
+            tokens, means = angles["tokens"][0, 0, 0], angles["mean"][:, 0, 2]
+        found = self.csv_of_figures(self.path("bad.h5"), "figures.angle_layer=2", warnings=2)
+        for name, values, bins in (("fig04_left", tokens, 90), ("fig04_right", means, 360)):
+            kept = values[(values >= 0) & (values <= 180)]
+            density, edges = np.histogram(kept, bins, (0, 180), density=True)
+            rows = {float(row["bin_low"]): row for row in found[name]}
+            self.assertEqual([float(rows[low]["density"]) if low in rows else 0 for low in edges[:-1]], list(density))
+            self.assertTrue(all(abs(float(row["mean"]) - kept.mean()) < 1e-9 for row in rows.values()))
+            dataset = "tokens" if name == "fig04_left" else "mean"
+            self.assertIn(f"# left out: 8 numbers of /models/model/neighbor_angle/{dataset}, shuffle 0, outside 0..180 degrees",
+                          found[name + "#"])
+        self.assertEqual({row["n"] for row in found["fig04_right"]}, {"3"})
+
+    def test_no_angles_at_all(self):
+        self.study(synthetic(), output="bad.h5", observables={"angle_layers": [2], "scales": [2, 4]})
+        with h5py.File(self.path("bad.h5"), "a") as file:
+            file["models/model/neighbor_angle/tokens"][...] = np.nan
+            file["models/model/neighbor_angle/mean"][...] = -5e8
+        self.assertNotIn("fig04_left", found := self.csv_of_figures(self.path("bad.h5"), "figures.angle_layer=2", warnings=1))
+        self.assertNotIn("fig04_right", found)
+
+    def test_counts_that_are_none(self):
+        """Of another type, as numbers that no integer holds."""
+        for value, shown in ((np.nan, "nan"), (1e300, "nan"), (-np.inf, "nan"), (2.0**53, "nan"), (7.0, "7")):
+            with self.subTest(value=value), h5py.File(self.good_results(), "a") as file:
+                for name, dataset in support.datasets(file["models/model"]).items():
+                    if name.endswith("/n"):
+                        shape, where = dataset.shape, dataset.parent
+                        del where["n"]
+                        where["n"] = np.full(shape, value)
+                file.close()
+                found = self.csv_of_figures(self.path("bad.h5"))
+                for name in ("fig02_right", "fig03_right", "fig05_right", "fig06", "fig20", "table1"):
+                    self.assertEqual({row["n"] for row in found[name] if row["model"] == "model"}, {shown}, name)
+
+    def test_axes_that_do_not_count(self):
+        with h5py.File(self.good_results(), "a") as file:
+            del file["models/model/layer_pair"]
+            file["models/model/layer_pair"] = np.full(3, 2**63 - 1)
+        for command, *out in (("report",), ("figures", "--out", self.path("out"))):
+            self.refuse(command, self.path("bad.h5"), *out, named=("layer_pair", "does not count from 0"))
+
     # ---- names
 
     def assert_clean(self, *arguments, shows=(), code=None):
