@@ -505,7 +505,7 @@ class Pictures(Figures):
         self.states("a.h5", layers=4, prompts=4)
         results = self.measure(*({"name": name, "source": files("a.h5")} for name in "abc"))
         with h5py.File(results, "r+") as file:
-            for name, odd in (("a", "$\\frac$"), ("b", "x,\x85y"), ("c", "x,:y")):
+            for name, odd in (("a", "$\\frac$"), ("b", "x:\x85y"), ("c", "x,:y")):
                 file.move(f"models/{name}", f"models/{odd}")
         self.draw(results)
         result = plot(self.path("figures"))
