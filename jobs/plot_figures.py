@@ -30,7 +30,7 @@ WIDE, NARROW = 6.9, 3.4  # inches: two columns of a page, one
 STYLE = {"font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
          "lines.linewidth": 1.3, "lines.markersize": 3.2, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
          "grid.color": "0.9", "grid.linewidth": 0.5, "axes.axisbelow": True, "legend.frameon": False, "legend.handlelength": 2.6,
-         "figure.dpi": 200, "savefig.dpi": 200, "pdf.fonttype": 42}
+         "text.parse_math": False, "figure.dpi": 200, "savefig.dpi": 200, "pdf.fonttype": 42}
 STRUCTURED, SHUFFLED, GREY = "#0072b2", "#ef8a17", "0.86"
 LEVELS = colors.LinearSegmentedColormap.from_list("levels", [STRUCTURED, "#6d5fb0", "#b0579c", "#d9576f", "#e8703f", SHUFFLED])
 FAMILIES = {"llama": "#e69f00", "mistral": "#d0219b", "pythia": "#0072b2"}
@@ -76,7 +76,8 @@ class Panel:
     def __init__(self, path, columns, texts):
         self.path, self.comments = path, {}
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            with path.open(encoding="utf-8", newline="") as file:
+                lines = file.read().removesuffix("\n").split("\n")
         except UnicodeDecodeError as wrong:
             raise Broken(f"{path}:1: not text in UTF-8 ({wrong.reason})") from None
         start = 0
@@ -93,8 +94,9 @@ class Panel:
         self.rows = self.parse(names, lines, start + 1, texts)
 
     def parse(self, names, lines, start, texts):
-        rows = []
-        for number, fields in enumerate(csv.reader(lines[start:]), start + 1):
+        rows, reader = [], csv.reader(line + "\n" for line in lines[start:])
+        for fields in reader:
+            number = start + reader.line_num
             if len(fields) != len(names):
                 raise Broken(f"{self.path}:{number}: expected {len(names)} fields, found {len(fields)}")
             rows.append([field if name in texts else self.number(field, name, number) for name, field in zip(names, fields)])
@@ -654,6 +656,13 @@ def save(figure, directory, name, formats):
     pyplot.close(figure)
 
 
+def picture_name(model, before):
+    """A model as part of a file's name, and no other model's."""
+    plain = lambda name: re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    same = sum(plain(other) == plain(model) for other in before)
+    return plain(model) + (f"_{same + 1}" if same else "")
+
+
 def draw_all(directory, found, formats):
     """Figure -> names of its pictures."""
     styles, pictures = model_styles(all_models(found)), {}
@@ -663,7 +672,7 @@ def draw_all(directory, found, formats):
         models = [m for m in styles if of_model(found[name], m)] if kind == "single" else [None]
         for place, model in enumerate(models):
             figure = draw(of_model(found[name], model) if model else found[name], styles)
-            picture = name if place == 0 else f"{name}_{model}"
+            picture = name if place == 0 else f"{name}_{picture_name(model, models[:place])}"
             if model and len(styles) > 1:
                 figure.suptitle(model, fontsize=8, weight="bold")
             save(figure, directory, picture, formats)

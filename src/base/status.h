@@ -21,8 +21,13 @@ typedef enum {
 #define TG_HERE         TG_HERE__(__FILE__, __LINE__)
 
 /** Records the message of this thread's latest failure, replacing an older one, and returns `code`.
- *  where  TG_HERE; shown to the user only for TG_EINTERNAL */
+ *  where  TG_HERE; shown to the user only for TG_EINTERNAL
+ *  The message is one line without control characters, whatever the names in it hold (base/text.h). */
 tg_status tg_fail(tg_status code, const char *where, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/** The same for a message of several lines, as the mistakes of a config. */
+tg_status tg_fail_in_lines(tg_status code, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /** The latest message of this thread, "" when there was none. Valid until the next tg_fail of this thread. */
 const char *tg_last_error(void);

@@ -96,7 +96,7 @@ static const option all_options[] = {
     {KEY_OUT_FILE,      "out",                "FILE",      TEXT,      INTO(out),                    0,  0,         NULL,  "Hidden-state file to write (required)"},
     {KEY_TYPE,          "type",               "TYPE",      CHOICE,    INTO(float32),                0,  0,         types, "float32 or bfloat16 (default)"},
     {KEY_FORCE_FILE,    "force",              NULL,        FLAG,      INTO(run.force),              0,  0,         NULL,  "Replace a file that exists"},
-    {KEY_OUT_DIRECTORY, "out",                "DIR",       TEXT,      INTO(out),                    0,  0,         NULL,  "Directory to write to (default: the config's figures.directory)"},
+    {KEY_OUT_DIRECTORY, "out",                "DIR",       TEXT,      INTO(out),                    0,  0,         NULL,  "Directory to write to (default: the config's figures.directory; with result files below the current one)"},
     {KEY_CSV,           "csv",                "DIR",       TEXT,      INTO(csv),                    0,  0,         NULL,  "Directory to write to (required)"},
     {KEY_SAMPLE,        "sample",             "N",         WHOLE,     INTO(sample),                 0,  1 << 24,   NULL,  "Measure N clouds again from the inputs (default 3; 0: none)"},
     {KEY_SEED,          "seed",               "S",         WHOLE,     INTO(seed),                   0,  INT32_MAX, NULL,  "Of the choice of these clouds (default 1)"},

@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "figures/figures.h"
 #include "figures/model.h"
@@ -10,6 +11,7 @@
 #include "results/results.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <sha2.h>
 #include <spawn.h>
@@ -28,8 +30,69 @@ typedef struct {
   int n_paths;
   tg_config *config;
   const char *directory;
+  char *own;                             /* directory that is chosen here; NULL: another says */
   char sha[SHA256_DIGEST_STRING_LENGTH]; /* of what decides the numbers */
 } drawing;
+
+/* A path below the current directory, without . and ..; NULL: it is absolute, or leaves that directory on its way. */
+static char *path_inside(const char *path) {
+  char *out = path[0] == '/' ? NULL : calloc(strlen(path) + 2, 1);
+  size_t used = 0;
+  for (size_t length; out && *path; path += length + (path[length] == '/')) {
+    length = strcspn(path, "/");
+    if (length == 2 && strncmp(path, "..", 2) == 0) {
+      if (used == 0) {
+        free(out);
+        return NULL;
+      }
+      const char *slash = strrchr(out, '/');
+      used = slash ? (size_t)(slash - out) : 0;
+      out[used] = '\0';
+    } else if (length > 0 && !(length == 1 && *path == '.'))
+      used += (size_t)sprintf(out + used, "%s%.*s", used > 0 ? "/" : "", (int)length, path);
+  }
+  if (out && used == 0) strcpy(out, ".");
+  return out;
+}
+
+/* The last part of a path that has a name, "figures" where none has. */
+static char *last_part(const char *path) {
+  size_t end = strlen(path);
+  while (end > 0 && path[end - 1] == '/') end--;
+  size_t start = end;
+  while (start > 0 && path[start - 1] != '/') start--;
+  const size_t length = end - start;
+  const bool unnamed = length == 0 || (length <= 2 && strncmp(path + start, "..", length) == 0);
+  return unnamed ? strdup("figures") : strndup(path + start, length);
+}
+
+/* Whether an absolute path is that of a directory in the current one. */
+static bool is_here(const char *path, const char *name) {
+  char here[PATH_MAX];
+  const size_t length = getcwd(here, sizeof here) ? strlen(here) : 0;
+  return length > 0 && strncmp(path, here, length) == 0 && path[length] == '/' && strcmp(path + length + 1, name) == 0;
+}
+
+/* Result files come from anywhere, and their config has a say in what is drawn, but not in where on this machine it goes. */
+static tg_status choose_directory(drawing *d, const char *wanted) {
+  d->own = path_inside(wanted);
+  if (d->own) return TG_OK;
+  d->own = last_part(wanted);
+  TG_CHECK(d->own, TG_EINTERNAL, "no memory");
+  if (!is_here(wanted, d->own))
+    tg_text_print(stderr,
+                  "tokengeom: warning: figures.directory of %s is %s, not below the current directory: writing to %s\n",
+                  d->paths[0], wanted, d->own);
+  return TG_OK;
+}
+
+/* Whether the command line sets it. */
+static bool sets_directory(const char *const *overrides, int n) {
+  static const char key[] = "figures.directory=";
+  bool sets = false;
+  for (int a = 0; a < n; a++) sets |= strncmp(overrides[a], key, strlen(key)) == 0;
+  return sets;
+}
 
 static bool is_results(const char *path) { return access(path, R_OK) == 0 && H5Fis_hdf5(path) > 0; }
 
@@ -53,7 +116,12 @@ static tg_status read_settings(drawing *d, const char *const *arguments, int n, 
   char *text = NULL;
   TG_TRY(tg_h5_look(arguments, n, NULL));
   TG_TRY(tg_results_read_provenance(arguments[0], "config", &text));
-  const tg_status st = tg_config_parse_for_results(text, arguments[0], overrides, n_overrides, &d->config);
+  tg_status st = tg_config_parse_for_results(text, arguments[0], overrides, n_overrides, &d->config);
+  if (st == TG_OK && !d->directory && !sets_directory(overrides, n_overrides)) {
+    char *wanted = tg_config_figures_directory(text);
+    st = choose_directory(d, wanted ? wanted : "figures");
+    free(wanted);
+  }
   free(text);
   return st;
 }
@@ -86,21 +154,23 @@ static int run_python(const char *python, char **arguments) {
 static void draw_pictures(const drawing *d) {
   char *const script =
       (char *)(getenv("TOKENGEOM_PLOT") ? getenv("TOKENGEOM_PLOT") : TG_SOURCE_DIRECTORY "/jobs/plot_figures.py");
-  char *arguments[] = {NULL, script, (char *)d->directory, NULL, NULL, NULL};
-  int n = 3;
+  char *arguments[] = {NULL, script, NULL, NULL, NULL, NULL, NULL};
+  int n = 2;
   if (d->config->figures_png) arguments[n++] = (char *)"--png";
   if (d->config->figures_pdf) arguments[n++] = (char *)"--pdf";
-  if (n == 3) return;
+  if (n == 2) return;
+  arguments[n++] = (char *)"--"; /* a directory may be named like an option */
+  arguments[n] = (char *)d->directory;
   int status = run_python("python3", arguments);
   if (status == NO_MATPLOTLIB) status = run_python("/usr/bin/python3", arguments);
   if (status == NO_MATPLOTLIB)
-    fprintf(stderr,
-            "tokengeom: warning: no pictures were drawn; they need python3 with matplotlib (apt install "
-            "python3-matplotlib), then: python3 %s %s\n",
-            script, d->directory);
+    tg_text_print(stderr,
+                  "tokengeom: warning: no pictures were drawn; they need python3 with matplotlib (apt install "
+                  "python3-matplotlib), then: python3 %s %s\n",
+                  script, d->directory);
   else if (status != 0)
-    fprintf(stderr, "tokengeom: warning: not all pictures were drawn: %s %s %s ended with status %d\n", arguments[0],
-            script, d->directory, status);
+    tg_text_print(stderr, "tokengeom: warning: not all pictures were drawn: %s %s %s ended with status %d\n",
+                  arguments[0], script, d->directory, status);
 }
 
 static tg_status write_figures(drawing *d) {
@@ -119,17 +189,18 @@ static tg_status write_figures(drawing *d) {
                                      .prompt_ids = c->figure_prompt_ids,
                                      .n_prompt_ids = c->n_figure_prompt_ids};
   TG_TRY(tg_figures_write(d->paths, d->n_paths, &options, &written));
-  printf("figures: %d panels in %s\n", written, d->directory);
+  tg_text_print(stdout, "figures: %d panels in %s\n", written, d->directory);
   draw_pictures(d);
   return TG_OK;
 }
 
 tg_status tg_command_figures(const char *const *arguments, int n_arguments, const char *const *overrides,
                              int n_overrides, const char *directory) {
-  drawing d = {0};
+  drawing d = {.directory = directory};
   tg_status st = read_settings(&d, arguments, n_arguments, overrides, n_overrides);
-  d.directory = directory ? directory : d.config ? d.config->figures_directory : NULL;
+  if (st == TG_OK && !directory) d.directory = d.own ? d.own : d.config->figures_directory;
   if (st == TG_OK) st = write_figures(&d);
+  free(d.own);
   tg_config_destroy(&d.config);
   return st;
 }
@@ -262,9 +333,10 @@ static tg_status print_model(hid_t group, const char *name, void *context) {
   (void)group;
   tg_status st = tg_figure_model_open(r->path, r->file, name, 0, &m);
   if (st == TG_OK)
-    printf("%s: %" PRId64 " prompts; ID at scale %" PRId64 " and overlap at k = %" PRId64 " (l with l + 1), means over "
-           "prompts; r of ln ID and loss\n",
-           name, m.n_prompts, m.scales[0], m.n_k > 1 ? m.k[1] : (int64_t)1);
+    tg_text_print(stdout,
+                  "%s: %" PRId64 " prompts; ID at scale %" PRId64 " and overlap at k = %" PRId64 " (l with l + 1), "
+                  "means over prompts; r of ln ID and loss\n",
+                  name, m.n_prompts, m.scales[0], m.n_k > 1 ? m.k[1] : (int64_t)1);
   if (st == TG_OK) st = print_level(&m, m.low);
   if (st == TG_OK && m.high != m.low) st = print_level(&m, m.high);
   if (st == TG_OK) printf("\n");
@@ -279,9 +351,10 @@ tg_status tg_command_report(const char *path) {
   TG_TRY(tg_results_open_input(path, &r.file));
   tg_status st = tg_array_load(r.file, "complete", &complete);
   if (st == TG_OK && complete.values[0] != 1.0)
-    printf("%s is not complete (tokengeom info says what is missing): numbers are of a part of the prompts, or not "
-           "there yet\n\n",
-           path);
+    tg_text_print(stdout,
+                  "%s is not complete (tokengeom info says what is missing): numbers are of a part of the prompts, "
+                  "or not there yet\n\n",
+                  path);
   if (st == TG_OK) st = tg_results_each_model(r.file, print_model, &r);
   tg_array_free(&complete);
   H5Fclose(r.file);

@@ -5,7 +5,8 @@
 #include "base/status.h"
 
 /** CSVs and pictures of every figure. arguments: one config, or result files (told apart by the HDF5 signature).
- *  directory  NULL: the config's, for result files that of their run
+ *  directory  NULL: the config's; with result files that of their run's config where it lies below the current directory, else
+ *             its last part, there
  *  errors     TG_EUSAGE, TG_ENOINPUT, TG_EDATA, TG_ECONFIG, TG_EIO; pictures that cannot be drawn are no error */
 tg_status tg_command_figures(const char *const *arguments, int n_arguments, const char *const *overrides,
                              int n_overrides, const char *directory);

@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "geometry/row.h"
 #include "hdf5/h5.h"
 #include "hdf5/look.h"
@@ -34,7 +35,7 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
   if (st == TG_OK) {
     printf("%s# inputs:\n", config->resolved);
     for (const char *line = study.inputs; *line; line += strcspn(line, "\n") + 1)
-      printf("#   %.*s\n", (int)strcspn(line, "\n"), line);
+      tg_text_print(stdout, "#   %.*s\n", (int)strcspn(line, "\n"), line);
     st = tg_study_check_directory(config->output);
   }
   if (st == TG_OK) {
@@ -59,7 +60,8 @@ static tg_status print_model_info(hid_t group, const char *name, void *context) 
   if (st == TG_OK) {
     for (int64_t a = 0; a < status.count; a++)
       if (status.values[a] >= TG_STATUS_TODO && status.values[a] <= TG_STATUS_BAD) counts[(int)status.values[a]]++;
-    printf("model %s: %" PRId64 " prompts, %" PRId64 " layers, shuffle levels", name, status.shape[0], status.shape[2]);
+    tg_text_print(stdout, "model %s: %" PRId64 " prompts, %" PRId64 " layers, shuffle levels", name, status.shape[0],
+                  status.shape[2]);
     for (int64_t s = 0; s < levels.count; s++) printf(" %.0f", levels.values[s]);
     printf("\n  clouds: %" PRId64 " done, %" PRId64 " done with reasons, %" PRId64 " bad input, %" PRId64 " to do\n",
            counts[TG_STATUS_DONE], counts[TG_STATUS_REASONS], counts[TG_STATUS_BAD], counts[TG_STATUS_TODO]);
@@ -72,10 +74,10 @@ static tg_status print_model_info(hid_t group, const char *name, void *context) 
 /* A text of one line stands behind its name, a longer one below it. */
 static void print_text(const char *name, const char *text) {
   const bool one_line = strcspn(text, "\n") + 1 >= strlen(text);
-  printf("%s:%s", name, one_line ? " " : "\n");
+  tg_text_print(stdout, "%s:%s", name, one_line ? " " : "\n");
   for (const char *line = text; *line;) {
     const int length = (int)strcspn(line, "\n");
-    printf("%s%.*s\n", one_line ? "" : "  ", length, line);
+    tg_text_print(stdout, "%s%.*s\n", one_line ? "" : "  ", length, line);
     line += length + (line[length] == '\n');
   }
 }
@@ -91,8 +93,9 @@ static herr_t print_provenance(hid_t group, const char *name, const H5L_info_t *
 static tg_status print_results_info(const char *path, hid_t file) {
   tg_array complete;
   TG_TRY(tg_array_load(file, "complete", &complete));
-  printf("%s: tokengeom results, format version %ld, %s\n", path, tg_h5_integer_attribute(file, "format_version", -1),
-         complete.values[0] == 1.0 ? "complete" : "not complete (run --resume goes on)");
+  tg_text_print(stdout, "%s: tokengeom results, format version %ld, %s\n", path,
+                tg_h5_integer_attribute(file, "format_version", -1),
+                complete.values[0] == 1.0 ? "complete" : "not complete (run --resume goes on)");
   tg_array_free(&complete);
   TG_TRY(tg_results_each_model(file, print_model_info, NULL));
   const hid_t group = H5Gopen2(file, "/provenance", H5P_DEFAULT);
@@ -110,7 +113,7 @@ static herr_t print_dataset(hid_t file, const char *name, const H5L_info_t *info
   hsize_t shape[H5S_MAX_RANK];
   const hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
   const int n_axes = H5Sget_simple_extent_dims(space, shape, NULL);
-  printf("  %-16s", name);
+  tg_text_print(stdout, "  %-16s", name);
   for (int a = 0; a < n_axes; a++) printf("%s%llu", a ? " x " : " ", (unsigned long long)shape[a]);
   printf(", %zu bytes a number\n", H5Tget_size(type));
   H5Tclose(type);
@@ -121,8 +124,9 @@ static herr_t print_dataset(hid_t file, const char *name, const H5L_info_t *info
 
 static tg_status print_states_info(const char *path, hid_t file) {
   char *model = tg_h5_string_attribute(file, "model");
-  printf("%s: hidden states of %s, format version %ld\n", path, model ? model : "(model not named)",
-         tg_h5_integer_attribute(file, "format_version", -1));
+  tg_text_print(stdout, "%s: hidden states of %s, format version %ld\n", path,
+                model ? tg_text_clean(model, false) : "(model not named)",
+                tg_h5_integer_attribute(file, "format_version", -1));
   free(model);
   H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, print_dataset, NULL);
   return TG_OK;
@@ -157,8 +161,8 @@ typedef struct {
 /* One dataset as rows of axis values and the number. */
 static tg_status write_csv(FILE *out, const char *model, const char *path, const tg_field *field, int64_t *const *axes,
                            const tg_array *a) {
-  fprintf(out, "# %s\n# units: %s\n# source: /models/%s/%s; %s\n", field->long_name, field->units, model, path,
-          field->source);
+  tg_text_print(out, "# %s\n# units: %s\n# source: /models/%s/%s; %s\n", field->long_name, field->units, model, path,
+                field->source);
   for (int x = 0; x < a->n_axes; x++) fprintf(out, "%s,", tg_axes[field->axes[x]].name);
   fprintf(out, "value\n");
   for (int64_t i = 0; i < a->count; i++) {
@@ -182,6 +186,8 @@ static tg_status export_dataset(const exporter *e, hid_t group, const char *mode
   tg_array a = {0};
   int64_t *axes[TG_LOAD_AXES] = {NULL}, length;
   const int prefix = snprintf(name, sizeof name, "%s/%s/", e->directory, model);
+  TG_CHECK(prefix >= 0 && (size_t)prefix + strlen(path) + 5 <= sizeof name, TG_EIO, "%s: the name is too long",
+           e->directory);
   snprintf(name + prefix, sizeof name - (size_t)prefix, "%s.csv", path);
   for (char *c = name + prefix; *c; c++)
     if (*c == '/') *c = '_';
@@ -265,6 +271,6 @@ tg_status tg_command_export(const char *path, const char *directory) {
   tg_status st = tg_make_directory(directory);
   if (st == TG_OK) st = tg_results_each_model(file, export_model, &e);
   H5Fclose(file);
-  if (st == TG_OK) printf("%d files in %s\n", e.n_files, directory);
+  if (st == TG_OK) tg_text_print(stdout, "%d files in %s\n", e.n_files, directory);
   return st;
 }

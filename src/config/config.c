@@ -300,6 +300,16 @@ tg_status tg_config_parse_for_results(const char *text, const char *path, const 
   return parse(text, strlen(text), path, false, overrides, n_overrides, out);
 }
 
+char *tg_config_figures_directory(const char *text) {
+  char problem[600];
+  tg_node *root = tg_node_parse(text, strlen(text), -1, problem, sizeof problem);
+  tg_node *figures = root && root->kind == TG_NODE_MAP ? tg_node_get(root, "figures") : NULL;
+  const tg_node *directory = figures && figures->kind == TG_NODE_MAP ? tg_node_get(figures, "directory") : NULL;
+  char *out = directory && directory->kind == TG_NODE_SCALAR ? tg_copy_string(directory->text) : NULL;
+  tg_node_free(root);
+  return out;
+}
+
 void tg_config_destroy(tg_config **config) {
   tg_config *c = *config;
   if (!c) return;

@@ -133,6 +133,9 @@ tg_status tg_config_parse_for_results(const char *text, const char *path, const 
 /** Frees a config; safe on NULL, leaves NULL. */
 void tg_config_destroy(tg_config **config);
 
+/** figures.directory as the text of a config has it, not resolved; NULL: it has none. Caller frees. */
+char *tg_config_figures_directory(const char *text);
+
 /** Prints every key with type, default, unit and meaning, for `tokengeom run --help-config`. */
 void tg_config_print_keys(void);
 

@@ -56,6 +56,6 @@ const char *tg_reading_name(const tg_reading *r, const tg_key *key) {
 tg_status tg_reading_verdict(const tg_reading *r) {
   if (r->n_mistakes == 0 || (!r->inputs && r->n_missing == r->n_mistakes)) return TG_OK;
   const tg_status code = r->n_missing == r->n_mistakes ? TG_ENOINPUT : TG_ECONFIG;
-  if (r->n_listed == r->n_mistakes) return tg_fail(code, TG_HERE, "%s", r->mistakes);
-  return tg_fail(code, TG_HERE, "%s\nand %d more", r->mistakes, r->n_mistakes - r->n_listed);
+  if (r->n_listed == r->n_mistakes) return tg_fail_in_lines(code, TG_HERE, "%s", r->mistakes);
+  return tg_fail_in_lines(code, TG_HERE, "%s\nand %d more", r->mistakes, r->n_mistakes - r->n_listed);
 }

@@ -2,6 +2,8 @@
 #include "figures/kinds.h"
 
 #include "base/memory.h"
+#include "base/text.h"
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,42 +15,57 @@ static const tg_panel_kind
   prompts_kind = {"fig04", "right", "Mean neighbor angle over prompts",            "model,shuffle,layer,bin_low,bin_high,density,mean,n",      "bin_low, bin_high, mean [degree], density [1/degree]"};
 /* clang-format on */
 
-/* Finite values in bins of `width` degrees: density [180 / width], their mean and number. */
-static void count_bins(const tg_array *values, double width, double *density, double *mean, int64_t *n) {
-  const int bins = (int)(TURN / width);
+typedef struct {
+  int bins; /* of width degrees each */
+  double width, density[2 * TURN], mean;
+  int64_t n, outside; /* values in the bins, and those that are no angles: left out. NaN: there is none */
+} histogram;
+
+static histogram count_bins(const tg_array *values, double width) {
+  histogram h = {.bins = (int)(TURN / width), .width = width};
   double sum = 0.0;
-  *n = 0;
-  for (int b = 0; b < bins; b++) density[b] = 0.0;
   for (int64_t a = 0; a < values->count; a++) {
     const double x = values->values[a];
-    if (!isfinite(x)) continue;
+    if (isnan(x)) continue;
+    if (!(x >= 0.0 && x <= TURN)) {
+      h.outside++;
+      continue;
+    }
     const int b = (int)(x / width);
-    density[b < bins ? b : bins - 1] += 1.0; /* 180 degrees belong to the last bin */
+    h.density[b < h.bins ? b : h.bins - 1] += 1.0; /* 180 degrees belong to the last bin */
     sum += x;
-    ++*n;
+    h.n++;
   }
-  *mean = *n > 0 ? sum / (double)*n : NAN;
-  for (int b = 0; b<bins && * n> 0; b++) density[b] /= width * (double)*n;
+  h.mean = h.n > 0 ? sum / (double)h.n : NAN;
+  for (int b = 0; b < h.bins && h.n > 0; b++) h.density[b] /= width * (double)h.n;
+  return h;
 }
 
 /* The bins from the first to the last that hold something. */
 static void add_bins(tg_panel *panel, const tg_figure_model *m, int64_t s, int64_t layer, bool tokens,
-                     const tg_array *values) {
-  const double width = tokens ? 2.0 : 0.5;
-  double density[2 * TURN], mean;
-  int64_t n;
-  count_bins(values, width, density, &mean, &n);
-  int first = 0, end = (int)(TURN / width);
-  while (first < end && density[first] == 0.0) first++;
-  while (end > first && density[end - 1] == 0.0) end--;
-  for (int b = first; b < end && n > 0; b++) {
-    const double low = b * width, high = low + width;
+                     const histogram *h) {
+  int first = 0, end = h->bins;
+  while (first < end && h->density[first] == 0.0) first++;
+  while (end > first && h->density[end - 1] == 0.0) end--;
+  for (int b = first; b < end && h->n > 0; b++) {
+    const double low = b * h->width, high = low + h->width;
     if (tokens)
-      tg_panel_row(panel, "tiiirrrr", m->name, m->prompt_ids[m->example], m->levels[s], layer, low, high, density[b],
-                   mean);
+      tg_panel_row(panel, "tiiirrrr", m->name, m->prompt_ids[m->example], m->levels[s], layer, low, high, h->density[b],
+                   h->mean);
     else
-      tg_panel_row(panel, "tiirrrri", m->name, m->levels[s], layer, low, high, density[b], mean, n);
+      tg_panel_row(panel, "tiirrrri", m->name, m->levels[s], layer, low, high, h->density[b], h->mean, h->n);
   }
+}
+
+/* Results that a run wrote have none; here they must not vanish unsaid. */
+static void say_outside(tg_panel *panel, const tg_figure_model *m, const char *path, int64_t s, const histogram *h) {
+  if (h->outside == 0) return;
+  tg_panel_comment(panel, "left out: %" PRId64 " numbers of /models/%s/%s, shuffle %" PRId64 ", outside 0..180 degrees",
+                   h->outside, m->name, path, m->levels[s]);
+  tg_text_print(stderr,
+                "tokengeom: warning: %s: %" PRId64 " numbers of /models/%s/%s, shuffle %" PRId64
+                ", are outside 0..180 degrees and left out\n",
+                m->path, h->outside, m->name, path, m->levels[s]);
 }
 
 static tg_status add_model(const tg_figure_set *set, tg_panel *panel, const tg_figure_model *m, bool tokens) {
@@ -64,7 +81,9 @@ static tg_status add_model(const tg_figure_set *set, tg_panel *panel, const tg_f
     tg_array values;
     TG_TRY(tg_figure_part(m, path, tokens ? 4 : 3, (const int64_t[]){tokens ? m->example : TG_ALL, s, place, TG_ALL},
                           &values));
-    add_bins(panel, m, s, layer, tokens, &values);
+    const histogram h = count_bins(&values, tokens ? 2.0 : 0.5);
+    add_bins(panel, m, s, layer, tokens, &h);
+    say_outside(panel, m, path, s, &h);
     tg_array_free(&values);
   }
   tg_panel_source(panel, m, path);

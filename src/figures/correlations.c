@@ -47,8 +47,8 @@ static tg_status add_pearson(const tg_figure_set *set, tg_panel *panel, const tg
     const int64_t l = i / m->n_scales, scale = m->scales[i % m->n_scales];
     const double p = a[4].values[i];
     if (wants_scale(scales, set->options, scale))
-      tg_panel_row(panel, "tiiirrrrrii", m->name, m->levels[m->low], l, scale, a[0].values[i], a[1].values[i],
-                   a[2].values[i], a[3].values[i], p, (int64_t)a[5].values[i], (int64_t)(p >= 0.01));
+      tg_panel_row(panel, "tiiirrrrrni", m->name, m->levels[m->low], l, scale, a[0].values[i], a[1].values[i],
+                   a[2].values[i], a[3].values[i], p, a[5].values[i], (int64_t)(p >= 0.01));
   }
   free_group(a, N);
   return st;
@@ -70,8 +70,8 @@ static tg_status add_spearman(tg_panel *panel, const tg_figure_model *m) {
   tg_array a[3];
   const tg_status st = load_group(panel, m, "id_loss_raw", names, 3, a);
   for (int64_t i = m->n_scales; st == TG_OK && i < a[0].count; i++)
-    tg_panel_row(panel, "tiirri", m->name, i / m->n_scales, m->scales[i % m->n_scales], a[0].values[i], a[1].values[i],
-                 (int64_t)a[2].values[i]);
+    tg_panel_row(panel, "tiirrn", m->name, i / m->n_scales, m->scales[i % m->n_scales], a[0].values[i], a[1].values[i],
+                 a[2].values[i]);
   free_group(a, 3);
   return st;
 }
@@ -147,13 +147,13 @@ static void add_point(tg_panel *panel, const tg_figure_model *m, const scatter *
                       const point_set *set, int64_t p) {
   if (x->count != m->n_prompts || set->y.count != m->n_prompts) return;
   const double at = x->values[p], y = set->y.values[p];
-  const int64_t id = m->prompt_ids[p], n = (int64_t)set->r[2];
+  const int64_t id = m->prompt_ids[p];
   if (!isfinite(at) || !isfinite(y)) return;
   if (what->by_scale)
-    tg_panel_row(panel, "tiirrrrirr", m->name, id, set->scale, at, y, set->r[0], set->r[1], n, set->slope,
+    tg_panel_row(panel, "tiirrrrnrr", m->name, id, set->scale, at, y, set->r[0], set->r[1], set->r[2], set->slope,
                  set->intercept);
   else
-    tg_panel_row(panel, "tirrrrirr", m->name, id, at, y, set->r[0], set->r[1], n, set->slope, set->intercept);
+    tg_panel_row(panel, "tirrrrnrr", m->name, id, at, y, set->r[0], set->r[1], set->r[2], set->slope, set->intercept);
 }
 
 /* Rows by prompt, then by scale. */
@@ -220,8 +220,8 @@ static tg_status add_token_level(tg_panel *panel, const tg_figure_model *m, int6
     if (isfinite(rho) && (best < 0 || fabs(rho) > fabs(a[0].values[best]))) best = l * m->n_scales + place;
   }
   if (best >= 0)
-    tg_panel_row(panel, "ttiirrri", m->name, "token level", best / m->n_scales, scale, a[0].values[best],
-                 a[1].values[best], a[2].values[best], (int64_t)a[3].values[best]);
+    tg_panel_row(panel, "ttiirrrn", m->name, "token level", best / m->n_scales, scale, a[0].values[best],
+                 a[1].values[best], a[2].values[best], a[3].values[best]);
   free_group(a, 4);
   return st;
 }

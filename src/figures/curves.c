@@ -142,16 +142,16 @@ static void add_row(tg_panel *panel, const curve_rows *r, int64_t l, int64_t las
   const bool each = r->c->who != MEAN, by_nothing = r->c->what->last == BY_NOTHING;
   const int64_t marked = l >= r->run_first && l < r->run_end, level = m->levels[r->s];
   const double value = r->value->values[at];
-  const int64_t n = each ? 0 : (int64_t)r->n->values[at];
+  const double n = each ? NAN : r->n->values[at];
   if (each && by_nothing)
     tg_panel_row(panel, "tiiir", m->name, m->prompt_ids[r->p], level, l, value);
   else if (each)
     tg_panel_row(panel, r->c->marked ? "tiiiiri" : "tiiiir", m->name, m->prompt_ids[r->p], level, l, last, value,
                  marked);
   else if (by_nothing)
-    tg_panel_row(panel, "tiirri", m->name, level, l, value, r->std->values[at], n);
+    tg_panel_row(panel, "tiirrn", m->name, level, l, value, r->std->values[at], n);
   else
-    tg_panel_row(panel, r->c->marked ? "tiiirrii" : "tiiirri", m->name, level, l, last, value, r->std->values[at], n,
+    tg_panel_row(panel, r->c->marked ? "tiiirrni" : "tiiirrn", m->name, level, l, last, value, r->std->values[at], n,
                  marked);
 }
 

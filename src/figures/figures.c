@@ -1,6 +1,7 @@
 #include "figures/figures.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "figures/kinds.h"
 #include "results/results.h"
 #include <stdlib.h>
@@ -32,7 +33,7 @@ static void warn_of_incomplete(const char *path, hid_t file) {
   tg_array complete;
   if (tg_array_load(file, "complete", &complete) != TG_OK) return;
   if (complete.values[0] != 1.0)
-    fprintf(stderr, "tokengeom: warning: %s is not complete (tokengeom info says what is missing)\n", path);
+    tg_text_print(stderr, "tokengeom: warning: %s is not complete (tokengeom info says what is missing)\n", path);
   tg_array_free(&complete);
 }
 

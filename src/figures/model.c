@@ -77,6 +77,13 @@ static tg_status check_shapes(const tg_figure_model *m) {
   return TG_OK;
 }
 
+static tg_status check_pairs(const tg_figure_model *m) {
+  for (int64_t a = 0; a < m->n_pairs; a++)
+    TG_CHECK(m->pairs[a] == a, TG_EDATA, "%s: /models/%s/layer_pair is an axis that does not count from 0", m->path,
+             m->name);
+  return TG_OK;
+}
+
 tg_status tg_figure_model_open(const char *path, hid_t file, const char *name, int64_t example, tg_figure_model *out) {
   int64_t *layers = NULL;
   char place[300];
@@ -100,6 +107,7 @@ tg_status tg_figure_model_open(const char *path, hid_t file, const char *name, i
   out->substituted = out->example < 0;
   if (out->substituted) out->example = 0;
   find_levels(out);
+  TG_TRY(check_pairs(out));
   return check_shapes(out);
 }
 

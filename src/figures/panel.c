@@ -1,6 +1,7 @@
 #include "figures/panel.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -52,10 +53,13 @@ void tg_panel_row(tg_panel *panel, const char *types, ...) {
   for (const char *type = types; *type; type++) {
     if (type > types) fputc(',', out);
     if (*type == 't')
-      fputs(va_arg(args, const char *), out);
+      tg_text_cell(out, va_arg(args, const char *));
     else if (*type == 'i')
       fprintf(out, "%" PRId64, va_arg(args, int64_t));
-    else {
+    else if (*type == 'n') {
+      const double count = va_arg(args, double);
+      fprintf(out, fabs(count) < 0x1p53 ? "%.0f" : "nan", count);
+    } else {
       const double value = va_arg(args, double);
       panel->finite += isfinite(value);
       if (isfinite(value))
@@ -70,7 +74,8 @@ void tg_panel_row(tg_panel *panel, const char *types, ...) {
 
 void tg_panel_source(tg_panel *panel, const tg_figure_model *model, const char *path) {
   char line[800];
-  snprintf(line, sizeof line, "# source: /models/%.200s/%.200s\n", model->name, path);
+  snprintf(line, sizeof line, "# source: /models/%.200s/%.200s", model->name, path);
+  strcat(tg_text_clean(line, false), "\n");
   fflush(panel->sources.out);
   if (!strstr(panel->sources.text, line)) fputs(line, panel->sources.out);
 }
@@ -83,12 +88,12 @@ void tg_panel_caption(tg_panel *panel, const char *format, ...) {
 }
 
 void tg_panel_comment(tg_panel *panel, const char *format, ...) {
+  char *line = NULL;
   va_list args;
   va_start(args, format);
-  fputs("# ", panel->comments.out);
-  vfprintf(panel->comments.out, format, args);
-  fputc('\n', panel->comments.out);
+  if (vasprintf(&line, format, args) >= 0) fprintf(panel->comments.out, "# %s\n", tg_text_clean(line, false));
   va_end(args);
+  free(line);
 }
 
 void tg_panel_mark_data(tg_panel *panel) { panel->finite++; }
@@ -104,7 +109,7 @@ static tg_status write_file(const tg_panel *p, const char *path, const char *sha
   TG_CHECK(out, TG_EIO, "%s: %s", path, strerror(errno));
   const tg_panel_kind *k = p->kind;
   fprintf(out, "# figure: %s\n# panel: %s\n# title: %s\n# caption: %s\n# units: %s\n", k->figure, k->side, k->title,
-          p->caption.text, k->units);
+          tg_text_clean(p->caption.text, false), k->units);
   fprintf(out, "%s%s# config_sha256: %s\n%s\n%s", p->sources.text, p->comments.text, sha, k->columns, p->rows.text);
   const bool failed = ferror(out) != 0;
   TG_CHECK(fclose(out) == 0 && !failed, TG_EIO, "%s: %s", path, strerror(errno));

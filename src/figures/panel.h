@@ -19,7 +19,8 @@ typedef struct tg_panel tg_panel;
 /** out: tg_panel_end ends it. errors TG_EINTERNAL without memory */
 tg_status tg_panel_begin(const tg_panel_kind *kind, tg_panel **out);
 
-/** A row: one letter a column of `types`: t text, i int64_t, r double. A number that is not finite is written as nan. */
+/** A row: one letter a column of `types`: t text, i int64_t, r double, n a whole number that a file may have as a double. A number
+ *  that is not finite is written as nan. */
 void tg_panel_row(tg_panel *panel, const char *types, ...);
 
 /** Notes a dataset that the rows come from, once. */

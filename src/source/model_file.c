@@ -1,6 +1,7 @@
 #include "source/model_file.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <ggml.h>
@@ -46,7 +47,7 @@ static void remember(enum ggml_log_level level, const char *text, void *context)
 
 /* libllama ends the process where it finds itself wrong, e.g. for numbers of a header that make no sense. */
 static void say_last_words(const char *text) {
-  fprintf(stderr, "tokengeom: libllama gave up: %.*s\n", (int)strcspn(text, "\n"), text);
+  tg_text_print(stderr, "tokengeom: libllama gave up: %.*s\n", (int)strcspn(text, "\n"), text);
   _exit(TG_EDATA);
 }
 

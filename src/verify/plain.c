@@ -188,28 +188,32 @@ static long double dot(const tg_cloud *c, int i, int j) {
   return sum;
 }
 
+static long double cosine_of(const tg_cloud *c, const long double *norm, int i, int j) {
+  return norm[i] > 0 && norm[j] > 0 ? dot(c, i, j) / (norm[i] * norm[j]) : 0;
+}
+
+/* Twice over the pairs, as a matrix of them would have the square of the tokens. */
 tg_status tg_plain_cosine(const tg_cloud *c, tg_cosine *out) {
-  const ptrdiff_t n = c->n;
-  long double *cosine = NULL, *norm = NULL;
-  TG_TRY(TG_ALLOC((size_t)(n * n + n), &cosine));
-  norm = cosine + n * n;
-  long double sum = 0, diagonal = 0, squares = 0;
+  const int n = c->n;
+  const long double all = (long double)n * (long double)n;
+  long double *norm = NULL, sum = 0, diagonal = 0, squares = 0;
   int n_zero = 0;
+  TG_TRY(TG_ALLOC(n, &norm));
   for (int i = 0; i < n; i++) {
     norm[i] = sqrtl(dot(c, i, i));
     n_zero += norm[i] == 0;
-    for (int j = 0; j <= i; j++) {
-      const long double value = norm[i] > 0 && norm[j] > 0 ? dot(c, i, j) / (norm[i] * norm[j]) : 0;
-      cosine[i * n + j] = cosine[j * n + i] = value;
-      sum += i == j ? value : 2 * value;
-      diagonal += i == j ? value : 0;
-    }
+    diagonal += cosine_of(c, norm, i, i);
+    for (int j = 0; j < i; j++) sum += 2 * cosine_of(c, norm, i, j);
   }
-  const long double all = (long double)n * (long double)n, mean = sum / all;
-  for (ptrdiff_t p = 0; p < n * n; p++) squares += (cosine[p] - mean) * (cosine[p] - mean);
-  free(cosine);
-  *out = (tg_cosine){(double)mean, (double)sqrtl(squares / all),
-                     n > 1 ? (double)((sum - diagonal) / (all - (long double)n)) : NAN, n_zero};
+  const long double mean = (sum + diagonal) / all;
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j <= i; j++) {
+      const long double difference = cosine_of(c, norm, i, j) - mean;
+      squares += (i == j ? 1 : 2) * difference * difference;
+    }
+  free(norm);
+  *out = (tg_cosine){(double)mean, (double)sqrtl(squares / all), n > 1 ? (double)(sum / (all - (long double)n)) : NAN,
+                     n_zero};
   return TG_OK;
 }
 

@@ -36,7 +36,7 @@ int tg_plain_distinct(const tg_cloud *c, int32_t *first);
 void tg_plain_overlap(const int32_t *a, const int32_t *b, int n, int stride, int k, double *value);
 void tg_plain_reciprocity(const int32_t *index, int n, int stride, int k, double *value);
 
-/** From x_i.x_j / (|x_i| |x_j|) of all pairs in long double. */
+/** From x_i.x_j / (|x_i| |x_j|) of all pairs in long double: the mean, then the deviations from it. Memory: n numbers. */
 tg_status tg_plain_cosine(const tg_cloud *c, tg_cosine *out);
 
 /** Kahan's formula in long double: degrees at token i between a and b; NaN where undefined. */

@@ -1,12 +1,15 @@
 #include "verify/verify.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "geometry/observable.h"
 #include "hdf5/h5.h"
+#include "hdf5/look.h"
 #include "study/provenance.h"
 #include "results/layout.h"
 #include "results/load.h"
 #include "run/statistics.h"
+#include "study/inputs.h"
 #include "study/study.h"
 #include "verify/sample.h"
 #include <inttypes.h>
@@ -68,7 +71,7 @@ static tg_status end(verify *v, tg_status st, const char *name, const char *form
     printf("%-11s ", name);
     if (v->n_faults > 0) printf("FAILED, %" PRId64 " %s in: ", v->n_faults, v->n_faults == 1 ? "fault" : "faults");
     vprintf(format, args);
-    printf("%s\n%s", v->n_faults > 0 ? "" : ": good", v->text);
+    tg_text_print(stdout, "%s\n%s", v->n_faults > 0 ? "" : ": good", v->text);
     if (v->n_faults > MOST_FAULTS) printf("  ... and %" PRId64 " more\n", v->n_faults - MOST_FAULTS);
   }
   va_end(args);
@@ -107,12 +110,12 @@ static tg_status check_provenance(verify *v) {
 static void find_inputs(verify *v) {
   char *stored = NULL;
   const char *why = NULL;
-  if (tg_study_open(v->config, NULL, &v->study) != TG_OK)
+  if (tg_inputs_look(v->config) != TG_OK || tg_study_open(v->config, NULL, &v->study) != TG_OK)
     why = tg_last_error();
   else if (tg_results_read_provenance(v->path, "inputs", &stored) != TG_OK || strcmp(stored, v->study.inputs) != 0)
     why = "they changed since the run";
   v->inputs = !why;
-  printf("%-11s %s%s\n", "inputs", v->inputs ? "as they were" : "not compared: ", why ? why : "");
+  tg_text_print(stdout, "%-11s %s%s\n", "inputs", v->inputs ? "as they were" : "not compared: ", why ? why : "");
   free(stored);
 }
 
@@ -187,7 +190,7 @@ static void compare_with_inputs(verify *v, const tg_results_model *m) {
     fault(v, "/models/%s/shuffle is not the inputs'", m->name);
   if (m->n_layers != s->n_layers)
     fault(v, "/models/%s has %d layers, the inputs %d", m->name, m->n_layers, s->n_layers);
-  if (m->shape.n_tokens != s->shape.n_tokens && m->shape.n_tokens > 0)
+  if (m->shape.n_tokens != s->shape.n_tokens)
     fault(v, "/models/%s has %d tokens, the inputs %d", m->name, m->shape.n_tokens, s->shape.n_tokens);
   if (m->token_ids != s->token_ids) fault(v, "/models/%s: token_ids and the inputs disagree", m->name);
 }
@@ -310,10 +313,10 @@ static tg_status compare_numbers(void *context, bool moments, int what, int whic
   return st;
 }
 
-/* Lengths of prompts: the inputs', else by the token ids, -1 beyond the end. out: NULL where there are no tokens; caller frees. */
+/* Lengths of prompts: the inputs', where the shapes are theirs, else by the token ids, -1 beyond the end. out: NULL where there are no tokens; caller frees. */
 static tg_status lengths_of(verify *v, int m, int32_t **out, bool *known) {
   const tg_results_model *model = &v->layout.models[m];
-  const int place = v->inputs ? model_of_study(v, model->name) : -1, n_tokens = model->shape.n_tokens;
+  const int place = v->inputs && v->shaped ? model_of_study(v, model->name) : -1, n_tokens = model->shape.n_tokens;
   *known = place >= 0 || model->token_ids;
   if (!*known) return TG_OK;
   TG_TRY(TG_ALLOC(model->n_prompts, out));
@@ -400,13 +403,14 @@ static tg_status read_complete(verify *v) {
   const bool flag = complete.count == 1 && (complete.values[0] == 0.0 || complete.values[0] == 1.0);
   tg_array_free(&complete);
   TG_CHECK(flag, TG_EDATA, "%s: /complete is neither 0 nor 1", v->path);
-  printf("%s: tokengeom results, format version %ld, %scomplete\n", v->path,
-         tg_h5_integer_attribute(v->file, "format_version", -1), v->complete ? "" : "not ");
+  tg_text_print(stdout, "%s: tokengeom results, format version %ld, %scomplete\n", v->path,
+                tg_h5_integer_attribute(v->file, "format_version", -1), v->complete ? "" : "not ");
   return TG_OK;
 }
 
 tg_status tg_verify(const char *path, int sample, uint64_t seed) {
   verify v = {.path = path, .sample = sample, .seed = seed};
+  TG_TRY(tg_h5_look(&path, 1, NULL));
   TG_TRY(tg_results_open_input(path, &v.file));
   tg_status st = read_complete(&v);
   if (st == TG_OK) st = check_all(&v);

@@ -1,4 +1,5 @@
-/* `tokengeom verify`: whether a result file is what a run wrote. Local: one process, no MPI_Init. */
+/* `tokengeom verify`: whether a result file is what a run wrote. Local: one process, no MPI_Init: a child process
+ * looks at the files first (hdf5/look.h). */
 #ifndef TG_VERIFY_H
 #define TG_VERIFY_H
 

@@ -1,5 +1,5 @@
 /* Fuzzing: HDF5 inputs. A file is looked at as the program does (hdf5/look.h), and what passes is used in another child: hidden
- * states are opened and every cloud and number read, results go through info, report, export and figures. A crash of
+ * states are opened and every cloud and number read, results go through info, report, verify, export and figures. A crash of
  * libhdf5 that the look sees is what the look is for, and counted; one behind it is a failure. $FUZZ_KEEP: a directory, on
  * the file system of /dev/shm, for files of the first kind. */
 #include "commands/look.h"
@@ -8,6 +8,7 @@
 #include "hdf5/look.h"
 #include "study/inputs.h"
 #include "source/source.h"
+#include "verify/verify.h"
 
 #include <hdf5.h>
 #include <signal.h>
@@ -101,6 +102,7 @@ static tg_status use(bool results) {
   tg_status st = tg_command_info(path);
   if (!results) return st == TG_OK ? use_states() : st;
   if (st == TG_OK) st = tg_command_report(path);
+  tg_verify(path, 3, 1); /* whatever it says of the file */
   if (st == TG_OK) st = tg_command_export(path, out);
   const char *const paths[] = {path}, *const no_pictures[] = {"figures.formats=[csv]"};
   return st == TG_OK ? tg_command_figures(paths, 1, no_pictures, 1, out) : st;

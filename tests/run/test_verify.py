@@ -372,6 +372,43 @@ class Sample(Case):
             file["checksums/model"][0, 0, 0] = checksum(file["models/model"], 0, 0, 0)
         self.verify(BAD_DATA, "logits/gride/value is", "--sample", "2")
 
+    def stretch(self, axis, length):
+        """Makes an axis as long, and everything that goes along it: numbers repeat, or are cut off. 0: all of that is gone."""
+        clouds_by = ("prompt_id", "shuffle", "layer")
+        with h5py.File(self.results, "r+") as file:
+            model = file["models/model"]
+            places = {name: [a for a, scale in enumerate(dataset.dims) if axis in scale.keys()]
+                      for name, dataset in support.datasets(model).items()} | {axis: [0]}
+            parts = [(model, name, where[0]) for name, where in places.items() if where]
+            parts += [(file["checksums"], "model", clouds_by.index(axis))] if axis in clouds_by else []
+            for group, name, place in parts:
+                values = group[name][...]
+                del group[name]
+                if length:
+                    group[name] = np.take(values, np.arange(length) % values.shape[place], axis=place)
+            if length:
+                model[axis][...] = np.arange(length) + (axis == "k")
+
+    def test_shapes_that_lie(self):
+        """Numbers of the inputs, and those measured again, are as many as the inputs say: not as the file does. Axes and datasets
+        agree with each other, so that nothing but the inputs or the config tells."""
+        hidden = clouds(prompts=5, levels=2, layers=LAYERS, tokens=40, width=12)
+        write_states(self.path("states.h5"), hidden, ids=IDS, levels=LEVELS, n_tokens=[40, 36, 40, 32, 38],
+                     loss=np.random.default_rng(2).random((5, 2)))
+        self.finished()
+        for axis, length in (("token", 0), ("token", 3), ("token", 4000), ("prompt_id", 2), ("prompt_id", 20000), ("shuffle", 1),
+                             ("shuffle", 50), ("layer", 2), ("layer", 60), ("scale", 1), ("scale", 9), ("k", 1), ("k", 300),
+                             ("angle_layer", 1), ("angle_layer", 3)):
+            with self.subTest(axis=axis, length=length):
+                self.restore()
+                self.stretch(axis, length)
+                if axis == "layer":
+                    self.stretch("layer_pair", length - 1)
+                not_checked = "sample      not checked: the shapes are not those of the inputs"
+                result = self.verify(BAD_DATA, not_checked, "--sample", "1000")
+                self.assertIn("shapes      FAILED", result.out)
+                self.assertIn("statistics", result.out)
+
     def test_choice(self):
         self.finished()
         self.verify(OK, "sample      3 clouds")

@@ -2,10 +2,13 @@
 #include "../oracle/oracle.h"
 #include "../oracle/suite.h"
 #include "geometry/cosine.h"
+#include "verify/plain.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static tg_cosine cosine_by(tg_kernel kernel, const tg_cloud *c) {
   tg_gram *g = NULL;
@@ -157,6 +160,44 @@ static void the_unit_does_not_matter(void) {
   oracle_cloud_destroy(&c);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { LIMITED = 0 }; /* its shadow needs all addresses */
+#else
+enum { LIMITED = 1 };
+#endif
+
+/* Runs tg_plain_cosine with so much address space beyond what is in use. */
+static tg_status plain_within(const tg_cloud *c, size_t bytes, tg_cosine *out) {
+  long pages = 0;
+  FILE *used = fopen("/proc/self/statm", "r");
+  CU_ASSERT_FATAL(used && fscanf(used, "%ld", &pages) == 1);
+  fclose(used);
+  struct rlimit before, less;
+  getrlimit(RLIMIT_AS, &before);
+  less = before;
+  less.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + bytes;
+  if (LIMITED) setrlimit(RLIMIT_AS, &less);
+  const tg_status st = tg_plain_cosine(c, out);
+  setrlimit(RLIMIT_AS, &before);
+  return st;
+}
+
+/* The definition needs no matrix of all pairs, 1 GB here. Oracle, a closed form: p tokens v and n - p of -v have the mean
+ * m = (2p - n)^2 / n^2 and the deviation sqrt(1 - m^2), as every cosine is 1 or -1. Bounds: of n^2 roundings of 2^-64. */
+static void the_definition_needs_little_memory(void) {
+  enum { N = 8000, P = 5000 };
+  float *x;
+  tg_cloud c = oracle_cloud_zeros(N, 2, &x);
+  for (int i = 0; i < N; i++) x[i * c.ld] = i < P ? 3.0f : -3.0f;
+  tg_cosine got = {0};
+  const double mean = pow((2.0 * P - N) / N, 2), off = (mean * N * N - N) / ((double)N * (N - 1));
+  CU_ASSERT(plain_within(&c, (size_t)64 << 20, &got) == TG_OK);
+  CU_ASSERT(oracle_near("mean", got.mean, mean, 1e-11, 0.0) &&
+            oracle_near("std", got.std, sqrt(1 - mean * mean), 1e-11, 0.0));
+  CU_ASSERT(oracle_near("mean_offdiagonal", got.mean_offdiagonal, off, 1e-11, 0.0) && got.n_zero == 0);
+  oracle_cloud_destroy(&c);
+}
+
 int main(void) {
   CU_TestInfo tests[] = {{"all kinds match the definition", all_kinds_match_the_definition},
                          {"tiny vectors beside a massive one are right", tiny_vectors_beside_a_massive_one_are_right},
@@ -164,6 +205,7 @@ int main(void) {
                          {"errors that add up are found", errors_that_add_up_are_found},
                          {"closed forms", closed_forms},
                          {"the unit does not matter", the_unit_does_not_matter},
+                         {"the definition needs little memory", the_definition_needs_little_memory},
                          CU_TEST_INFO_NULL};
   return suite_run("cosine", tests);
 }
