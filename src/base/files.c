@@ -42,6 +42,13 @@ tg_status tg_file_still_there(const char *path) {
   return TG_OK;
 }
 
+tg_status tg_file_writable(const char *path) {
+  const int descriptor = open(path, O_RDWR | O_CLOEXEC);
+  TG_CHECK(descriptor >= 0, TG_EIO, "%s: cannot be opened for writing (%s)", path, strerror(errno));
+  close(descriptor);
+  return TG_OK;
+}
+
 tg_status tg_make_directory(const char *path) {
   TG_CHECK(mkdir(path, 0777) == 0 || errno == EEXIST, TG_EIO, "%s: %s", path, strerror(errno));
   return TG_OK;

@@ -16,6 +16,9 @@ tg_status tg_file_put_in_place(const char *part, const char *path);
  *  errors  TG_EIO */
 tg_status tg_file_still_there(const char *path);
 
+/** Whether an existing file can be written to: to know before an open in which all ranks take part. errors TG_EIO */
+tg_status tg_file_writable(const char *path);
+
 /** Makes a directory unless there is one. errors TG_EIO */
 tg_status tg_make_directory(const char *path);
 

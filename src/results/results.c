@@ -122,20 +122,29 @@ static tg_status open_model(tg_results *r, int m) {
   return open_dataset(r, "checksums", model, "", 3, by_cloud, H5T_STD_U64LE, &d->checksums);
 }
 
+static void destroy(tg_results **results) {
+  tg_results *r = *results;
+  if (r) {
+    free(r->path);
+    free(r->models);
+    free(r->scratch);
+  }
+  free(r);
+  *results = NULL;
+}
+
 /* A handle with nothing open. */
 static tg_status create(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out) {
   tg_results *r = NULL;
   TG_TRY(TG_ALLOC(1, &r));
   *r = (tg_results){.comm = comm, .path = tg_copy_string(path), .file = -1, .layout = layout};
   const tg_status st = r->path ? TG_ALLOC(layout->n_models, &r->models) : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
-  if (st != TG_OK) {
-    free(r->path);
-    free(r);
-    return st;
-  }
-  memset(r->models, 0xff, (size_t)layout->n_models * sizeof *r->models); /* every dataset is -1 */
+  if (st == TG_OK)
+    memset(r->models, 0xff, (size_t)layout->n_models * sizeof *r->models); /* every dataset is -1 */
+  else
+    destroy(&r);
   *out = r;
-  return TG_OK;
+  return st;
 }
 
 static tg_status open_all(tg_results *r) {
@@ -150,8 +159,12 @@ static tg_status open_all(tg_results *r) {
 
 tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out) {
   *out = NULL;
-  TG_TRY(tg_comm_agree(comm, create(comm, path, layout, out))); /* before the collective open */
-  const tg_status st = tg_comm_agree(comm, open_all(*out));
+  tg_status st = tg_file_writable(path);
+  if (st == TG_OK) st = create(comm, path, layout, out);
+  st = tg_comm_agree(comm, st);  /* before the collective open */
+  if (st != TG_OK) destroy(out); /* on all: whoever has a handle closes it, and closing is collective */
+  TG_TRY(st);
+  st = tg_comm_agree(comm, open_all(*out));
   if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
   return st;
 }
@@ -178,11 +191,7 @@ tg_status tg_results_close(tg_results **results) {
   const MPI_Comm comm = r->comm;
   if (comm != MPI_COMM_NULL && r->file >= 0 && H5Fclose(r->file) < 0)
     st = tg_fail(TG_EIO, TG_HERE, "%s cannot be closed (%s)", r->path, tg_h5_reason());
-  free(r->path);
-  free(r->models);
-  free(r->scratch);
-  free(r);
-  *results = NULL;
+  destroy(results);
   return comm != MPI_COMM_NULL ? tg_comm_agree(comm, st) : st;
 }
 

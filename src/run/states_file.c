@@ -188,37 +188,61 @@ static tg_status open_datasets(tg_states_file *f) {
   return TG_OK;
 }
 
-tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
+static void destroy(tg_states_file **file) {
+  tg_states_file *f = *file;
+  if (f) {
+    free(f->scratch);
+    free(f->row);
+  }
+  free(f);
+  *file = NULL;
+}
+
+/* A handle with nothing open. */
+static tg_status create(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
   const tg_source_info *i = layout->info;
-  tg_states_file *f = NULL;
-  *out = NULL;
-  tg_status st = TG_ALLOC(1, &f);
-  if (st == TG_OK) st = tg_alloc_bytes((size_t)i->n_tokens * (size_t)i->width, layout->bfloat16 ? 2 : 4, &f->scratch);
-  if (st == TG_OK) st = TG_ALLOC(tg_cloud_stride(i->width), &f->row);
-  TG_TRY(tg_comm_agree(comm, st)); /* before the collective open */
+  TG_TRY(TG_ALLOC(1, out));
+  tg_states_file *f = *out;
   f->comm = comm;
   f->layout = layout;
   f->file = -1;
   for (int a = 0; a < N_DATASETS; a++) f->datasets[a] = -1;
-  st = tg_comm_agree(comm, open_datasets(f));
+  TG_TRY(tg_alloc_bytes((size_t)i->n_tokens * (size_t)i->width, layout->bfloat16 ? 2 : 4, &f->scratch));
+  return TG_ALLOC(tg_cloud_stride(i->width), &f->row);
+}
+
+tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
+  *out = NULL;
+  tg_status st = tg_file_writable(layout->part);
+  if (st == TG_OK) st = create(comm, layout, out);
+  st = tg_comm_agree(comm, st); /* before the collective open */
+  if (st != TG_OK) destroy(out);
+  TG_TRY(st);
+  st = tg_comm_agree(comm, open_datasets(*out));
   if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
-  *out = f;
   return st;
+}
+
+/* Collective. Makes what all ranks have written safe on the disk. */
+static tg_status flush(tg_states_file *f) {
+  tg_status st = TG_OK;
+  if (H5Fflush(f->file, H5F_SCOPE_GLOBAL) < 0)
+    st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be flushed (%s)", f->layout->part, tg_h5_reason());
+  return tg_comm_agree(f->comm, st);
 }
 
 tg_status tg_states_close(tg_states_file **file) {
   tg_states_file *f = *file;
   if (!f) return TG_OK;
-  tg_status st = TG_OK;
+  tg_status st = flush(f);
   for (int a = 0; a < N_DATASETS; a++)
     if (f->datasets[a] >= 0) H5Dclose(f->datasets[a]);
-  if (H5Fflush(f->file, H5F_SCOPE_GLOBAL) < 0 || H5Fclose(f->file) < 0)
-    st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", f->layout->part, tg_h5_reason());
-  st = tg_comm_agree(f->comm, st);
-  free(f->scratch);
-  free(f->row);
-  free(f);
-  *file = NULL;
+  tg_status closed = TG_OK;
+  if (H5Fclose(f->file) < 0) /* by all, also where the disk has not kept the numbers: others wait in it */
+    closed = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", f->layout->part, tg_h5_reason());
+  closed = tg_comm_agree(f->comm, closed);
+  if (st == TG_OK) st = closed;
+  destroy(file);
   return st;
 }
 

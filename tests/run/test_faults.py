@@ -2,7 +2,7 @@
 
 Oracle: an undisturbed run. After each fault there is no file, or one that opens, is not called complete, and holds the
 undisturbed numbers wherever `status` says done; --resume then gives the same bytes. docs/faults.md has a row for each test
-here: the test of the table compares the names."""
+here: the test of the table compares the names. Those of `extract` stand in test_extract_faults.py."""
 import contextlib
 import os
 import pathlib
@@ -120,12 +120,6 @@ class Full(Case):
                 self.fails(IO, "results.h5.part", "No space left on device", arguments=("run", config))
                 self.assertEqual(os.listdir(disk), [])
 
-    def test_disk_full_at_the_start_of_extract(self):
-        with faults.small_disk(self.path("disk"), "64k") as disk:
-            self.fails(IO, "states.h5.part: No space left on device", "the file needs",
-                       arguments=("extract", self.study_file, "--out", disk / "states.h5"))
-            self.assertEqual(os.listdir(disk), [])
-
     def test_disk_full_by_others(self):
         """What a run needs is its own from the start: that others fill the disk then does not matter."""
         with faults.small_disk(self.path("disk"), "4m") as disk:
@@ -226,6 +220,13 @@ class Broken(Case):
                 self.fails(IO, "results.h5 cannot be flushed", wrap=inject(f"fsync:error=EIO:when={when}", on=[self.results], rank=rank))
                 self.check_file()
                 self.goes_on()
+
+    def test_open_error(self):
+        """One rank alone cannot open the results; so it looks before the open in which all take part."""
+        self.fails(IO, "results.h5: cannot be opened for writing (Permission denied)",
+                   wrap=inject("openat:error=EACCES:when=1", on=[self.results], rank=1))
+        self.check_file()
+        self.goes_on()
 
     def test_read_error(self):
         """An input's disk fails at the start and in mid-run."""
@@ -328,25 +329,6 @@ class Output(Case):
         result = self.finish(process)
         self.assertEqual(result.code, IO, result)
         self.assertIn("results.h5: was removed or renamed during the run", result.errors[0])
-
-    @needs_strace
-    def test_extract_output_removed(self):
-        """Nothing empty comes in its place."""
-        part = self.path("x.h5.part")
-        source = self.config(files(*[INPUTS / name for name in ("a.h5", "b.h5")]))
-        process = support.start("extract", source, "--out", self.path("x.h5"), ranks=2,
-                                wrap=inject("pwrite64:delay_enter=10000", on=[part]))
-        self.addCleanup(self.end, process)
-        stop = time.monotonic() + 30
-        while time.monotonic() < stop:
-            time.sleep(0.05)
-            with contextlib.suppress(OSError, KeyError), h5py.File(part) as file:
-                if file["done"][...].any():
-                    break
-        part.unlink()
-        result = self.finish(process)
-        self.assertEqual(result.code, IO, result)
-        self.assertEqual(list(self.directory.glob("x.h5")) + list(self.directory.glob("x.h5.part")), [], result)
 
     def test_read_only_directory(self):
         with faults.small_disk(self.path("disk"), "4m") as disk, faults.read_only(disk):
@@ -467,11 +449,11 @@ class Ranks(Case):
 
 class Table(unittest.TestCase):
     def test_names_in_the_table(self):
-        """docs/faults.md has a row for each test here and in test_kills.py, and each row a test."""
+        """docs/faults.md has a row for each test here, in test_extract_faults.py and in test_kills.py, and each row a test."""
         rows = [line for line in (support.SOURCE / "docs/faults.md").read_text().splitlines() if re.match(r"\| (?!fault )", line)]
         named = [re.search(r"\| `(test_\w+)` \|$", row) for row in rows]
         self.assertEqual([row for row, name in zip(rows, named) if not name], [])
-        there = [name for file in ("test_faults.py", "test_kills.py")
+        there = [name for file in ("test_faults.py", "test_extract_faults.py", "test_kills.py")
                  for name in re.findall(r"^    def (test_\w+)", (support.HERE / file).read_text(), re.M)]
         self.assertEqual(sorted(m.group(1) for m in named), sorted(set(there) - {"test_names_in_the_table"}))
 
