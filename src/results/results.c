@@ -153,14 +153,15 @@ static tg_status open_all(tg_results *r) {
   r->file = H5Fopen(r->path, H5F_ACC_RDWR, access);
   H5Pclose(access);
   TG_CHECK(r->file >= 0, TG_EIO, "%s: cannot be opened for writing (%s)", r->path, tg_h5_reason());
+  TG_TRY(tg_file_still_there(r->path, &r->identity)); /* what was opened is what was looked at */
   for (int m = 0; m < r->layout->n_models; m++) TG_TRY(open_model(r, m));
   return TG_OK;
 }
 
 tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out) {
   *out = NULL;
-  tg_status st = tg_file_writable(path);
-  if (st == TG_OK) st = create(comm, path, layout, out);
+  tg_status st = create(comm, path, layout, out);
+  if (st == TG_OK) st = tg_file_identify(path, &(*out)->identity);
   st = tg_comm_agree(comm, st);  /* before the collective open */
   if (st != TG_OK) destroy(out); /* on all: whoever has a handle closes it, and closing is collective */
   TG_TRY(st);
@@ -199,6 +200,7 @@ tg_status tg_results_flush(tg_results *results) {
   tg_status st = TG_OK;
   if (H5Fflush(results->file, H5F_SCOPE_GLOBAL) < 0)
     st = tg_fail(TG_EIO, TG_HERE, "%s cannot be flushed (%s)", results->path, tg_h5_reason());
+  if (st == TG_OK) st = tg_file_still_there(results->path, &results->identity);
   return tg_comm_agree(results->comm, st); /* a barrier too */
 }
 
@@ -274,7 +276,7 @@ static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int fir
 
 tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
                                 const tg_row *rows) {
-  TG_TRY(tg_file_still_there(results->path));
+  TG_TRY(tg_file_still_there(results->path, &results->identity));
   for (int f = 0; f < TG_N_FIELDS; f++) { /* status is the last of the table */
     if (f == TG_FIELD_STATUS) TG_TRY(write_checksums(results, model, p, s, first, n_rows, rows));
     TG_TRY(write_layers(results, model, f, p, s, first, n_rows, rows));
@@ -345,7 +347,7 @@ tg_status tg_results_read_correlation(tg_results *results, int model, int group,
 
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end) {
   const int32_t value = complete;
-  TG_TRY(tg_file_still_there(results->path));
+  TG_TRY(tg_file_still_there(results->path, &results->identity));
   const hid_t flag = H5Dopen2(results->file, "/complete", H5P_DEFAULT);
   const hid_t text = H5Dopen2(results->file, "/provenance/end", H5P_DEFAULT), type = text >= 0 ? H5Dget_type(text) : -1;
   bool good = flag >= 0 && type >= 0 && H5Tget_size(type) > strlen(end);

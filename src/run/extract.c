@@ -175,10 +175,8 @@ static tg_status execute(extraction *x, int *stopped) {
   TG_TRY(tg_states_open(x->comm, &x->layout, &x->file));
   tg_status st = list_places(x);
   if (st == TG_OK) st = extract_all(x, stopped);
-  const tg_status closed = tg_states_close(&x->file);
-  TG_TRY(st == TG_OK ? closed : st);
-  if (*stopped) return TG_OK;
-  return tg_comm_agree(x->comm, x->rank == 0 ? tg_states_finish(&x->layout, x->options->out) : TG_OK);
+  const tg_status closed = tg_states_close(&x->file, st == TG_OK && !*stopped ? x->options->out : NULL);
+  return st == TG_OK ? closed : st;
 }
 
 static void release(extraction *x) {

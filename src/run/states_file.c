@@ -17,6 +17,7 @@ enum { STATES, LOSS, TOKEN_LOSS, ENTROPY, TOKEN_IDS, DONE, N_DATASETS };
 struct tg_states_file {
   MPI_Comm comm;
   const tg_states_layout *layout;
+  tg_file_identity identity;        /* of FILE.part */
   hid_t file, datasets[N_DATASETS]; /* -1: not in this file */
   void *scratch;                    /* one cloud as stored */
   float *row;                       /* one row as float32 */
@@ -180,6 +181,7 @@ static tg_status open_datasets(tg_states_file *f) {
   f->file = H5Fopen(f->layout->part, H5F_ACC_RDWR, access);
   H5Pclose(access);
   TG_CHECK(f->file >= 0, TG_EIO, "%s: cannot be opened for writing (%s)", f->layout->part, tg_h5_reason());
+  TG_TRY(tg_file_still_there(f->layout->part, &f->identity)); /* what was opened is what was looked at */
   for (int a = 0; a < N_DATASETS; a++) {
     if (!shapes[a].there) continue;
     f->datasets[a] = H5Dopen2(f->file, shapes[a].name, H5P_DEFAULT);
@@ -213,8 +215,8 @@ static tg_status create(MPI_Comm comm, const tg_states_layout *layout, tg_states
 
 tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
   *out = NULL;
-  tg_status st = tg_file_writable(layout->part);
-  if (st == TG_OK) st = create(comm, layout, out);
+  tg_status st = create(comm, layout, out);
+  if (st == TG_OK) st = tg_file_identify(layout->part, &(*out)->identity);
   st = tg_comm_agree(comm, st); /* before the collective open */
   if (st != TG_OK) destroy(out);
   TG_TRY(st);
@@ -231,9 +233,18 @@ static tg_status flush(tg_states_file *f) {
   return tg_comm_agree(f->comm, st);
 }
 
-tg_status tg_states_close(tg_states_file **file) {
+/* Rank 0: FILE.part, closed and whole, becomes FILE. */
+static tg_status put_in_place(const tg_states_file *f, const char *path) {
+  TG_TRY(tg_file_reserve(f->layout->part, 0.0));
+  TG_TRY(tg_file_still_there(f->layout->part, &f->identity));
+  return tg_file_put_in_place(f->layout->part, path);
+}
+
+tg_status tg_states_close(tg_states_file **file, const char *path) {
   tg_states_file *f = *file;
+  int rank;
   if (!f) return TG_OK;
+  MPI_Comm_rank(f->comm, &rank);
   tg_status st = flush(f);
   for (int a = 0; a < N_DATASETS; a++)
     if (f->datasets[a] >= 0) H5Dclose(f->datasets[a]);
@@ -242,6 +253,7 @@ tg_status tg_states_close(tg_states_file **file) {
     closed = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", f->layout->part, tg_h5_reason());
   closed = tg_comm_agree(f->comm, closed);
   if (st == TG_OK) st = closed;
+  if (st == TG_OK && path) st = tg_comm_agree(f->comm, rank == 0 ? put_in_place(f, path) : TG_OK);
   destroy(file);
   return st;
 }
@@ -299,7 +311,7 @@ tg_status tg_states_write_scalars(tg_states_file *f, int64_t p, int s, const tg_
              {ENTROPY, 3, n, H5T_NATIVE_FLOAT, scalars->token_entropy},
              {TOKEN_IDS, 3, n, H5T_NATIVE_INT32, scalars->token_ids},
              {DONE, 2, 1, H5T_NATIVE_INT32, &done}};
-  TG_TRY(tg_file_still_there(f->layout->part));
+  TG_TRY(tg_file_still_there(f->layout->part, &f->identity));
   for (size_t a = 0; a < sizeof all / sizeof all[0]; a++) {
     const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, 0}, count[3] = {1, 1, all[a].length};
     if (f->datasets[all[a].which] >= 0)
@@ -312,9 +324,4 @@ tg_status tg_states_read_done(tg_states_file *f, int32_t *done) {
   TG_CHECK(H5Dread(f->datasets[DONE], H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, done) >= 0, TG_EIO,
            "%s: done cannot be read (%s)", f->layout->part, tg_h5_reason());
   return TG_OK;
-}
-
-tg_status tg_states_finish(const tg_states_layout *layout, const char *path) {
-  TG_TRY(tg_file_reserve(layout->part, 0.0));
-  return tg_file_put_in_place(layout->part, path);
 }

@@ -32,8 +32,10 @@ tg_status tg_states_check(const tg_states_layout *layout, bool *there);
  *  errors  TG_EINTERNAL agreed on; where some rank cannot open the file all ranks end with MPI_Abort */
 tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out);
 
-/** Collective. errors TG_EIO, agreed on. Safe on NULL, leaves NULL. */
-tg_status tg_states_close(tg_states_file **file);
+/** Collective. Makes what was written safe on the disk and closes FILE.part.
+ *  path    FILE, when all is there: FILE.part becomes FILE then; NULL: it stays
+ *  errors  TG_EIO, agreed on, also where FILE.part is no longer what was opened. Safe on NULL, leaves NULL. */
+tg_status tg_states_close(tg_states_file **file, const char *path);
 
 /* Local, independent input and output; errors TG_EIO, after which the caller aborts. */
 
@@ -45,8 +47,5 @@ tg_status tg_states_write_cloud(tg_states_file *file, int64_t p, int s, int l, c
 
 /** What a (prompt, level) has beside its clouds; marks it as there. */
 tg_status tg_states_write_scalars(tg_states_file *file, int64_t p, int s, const tg_source_scalars *scalars);
-
-/** Local, one rank, after closing: FILE.part becomes FILE. errors TG_EIO */
-tg_status tg_states_finish(const tg_states_layout *layout, const char *path);
 
 #endif

@@ -143,5 +143,42 @@ class Output(Case):
         self.assertEqual(result.code, IO, result)
         self.assertEqual(list(self.directory.glob("states.h5")) + list(self.directory.glob("states.h5.part")), [], result)
 
+    @needs_strace
+    def test_extract_output_replaced(self):
+        """Another file takes the place of FILE.part, or one that was removed is made again: it stays as it is, and no FILE comes of it."""
+        for how in ("renamed over", "made again"):
+            with self.subTest(how=how):
+                process = self.start_slowly()
+                self.replace(how)
+                self.ends_with_the_other(process)
+
+    @needs_strace
+    def test_extract_output_replaced_at_the_end(self):
+        """The same while rank 1 waits for the disk, with everything written."""
+        process = support.start(*self.command(), ranks=2, wrap=inject("fsync:delay_enter=2000000", on=[self.part], rank=1), **AT_ONCE)
+        self.addCleanup(self.end, process)
+        stop = time.monotonic() + 30
+        while time.monotonic() < stop:
+            with contextlib.suppress(OSError, KeyError), h5py.File(self.part) as file:
+                if (file["done"][...] != 0).all():
+                    break
+            time.sleep(0.02)
+        self.replace("renamed over")
+        self.ends_with_the_other(process)
+
+    def replace(self, how):
+        other = self.part if how == "made again" else self.path("other")
+        self.part.unlink() if how == "made again" else None
+        other.write_text("mine\n")
+        other.replace(self.part)
+
+    def ends_with_the_other(self, process):
+        result = self.finish(process)
+        self.assertEqual(result.code, IO, result)
+        self.assertIn("states.h5.part: was replaced by another file during the run", result.errors[0])
+        self.assertFalse(self.out.exists(), result)
+        self.assertEqual(self.part.read_text(), "mine\n")
+        self.part.unlink()
+
 
 support.main()

@@ -320,6 +320,21 @@ class Output(Case):
                 self.assertGreater(self.goes_on(), 0)
                 self.results.unlink()
 
+    def test_output_replaced(self):
+        """Another file takes its place, or it is removed and one is made again: the run cannot end well, the other file stays."""
+        for ranks, how in ((None, "renamed over"), (2, "renamed over"), (2, "made again")):
+            with self.subTest(ranks=ranks, how=how):
+                process = self.start(ranks=ranks, **AT_ONCE)
+                other = self.path("other") if how == "renamed over" else self.results
+                self.results.unlink() if how == "made again" else None
+                other.write_text("mine\n")
+                other.replace(self.results)
+                result = self.finish(process)
+                self.assertEqual(result.code, IO, result)
+                self.assertIn("results.h5: was replaced by another file during the run", result.errors[0])
+                self.assertEqual(self.results.read_text(), "mine\n")
+                self.results.unlink()
+
     def test_directory_removed(self):
         self.path("out").mkdir()
         self.results = self.path("out") / "results.h5"
