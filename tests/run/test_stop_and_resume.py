@@ -138,6 +138,9 @@ class Stop(Case):
         self.assertTrue((np.isnan(found) == np.isnan(mean)).all())
         self.assertLess(np.nanmax(np.abs(found - mean)), 1e-12)
         self.assertTrue((got["model/statistics/intrinsic_dimension/n_points/n"] == done.sum(axis=0)).all())
+        result = support.run("run", config, "--resume", "--max-hours", "0.00001")
+        self.assertEqual(result.code, STOPPED, result)
+        self.check_stopped_file()  # statistics of fewer clouds than are there would be wrong
         self.resume(config, self.undisturbed())
 
 
