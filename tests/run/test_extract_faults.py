@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 import time
 
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 import support
 from faults import inject, needs_strace
-from support import INTERNAL, IO, OK, clouds, files, write_states
+from support import BAD_DATA, CONFIG, INTERNAL, IO, NO_INPUT, OK, STOPPED, clouds, files, write_states
 
 AT_ONCE = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}  # mpirun waits two seconds otherwise before it ends the other ranks
 PROMPTS, LEVELS, LAYERS = 12, 2, 4
@@ -131,6 +132,104 @@ class Ranks(Case):
                     result = support.run(*command, ranks=2, wrap=apart, **AT_ONCE)
                     self.assertEqual((result.code, len(result.errors)), (INTERNAL, 1), result)
                     self.assertIn(words, result.errors[0])
+
+
+class Lost(Case):
+    """What a disk has lost of FILE.part since it was written, after a power failure say."""
+
+    def stopped(self, at_least=8):
+        """A FILE.part with some, and not all, done; returns how much."""
+        process = self.start_slowly(at_least)
+        support.kill_all(process)
+        process.communicate()
+        self.path("states.h5.lock").unlink(missing_ok=True)
+        with h5py.File(self.part) as file:
+            done = file["done"][...] != 0
+        self.assertFalse(done.all())
+        return np.argwhere(done)
+
+    def lose(self, name, *place):
+        """A block of zeros, as a file system gives for what it has not kept."""
+        with h5py.File(self.part, "a") as file:
+            self.assertTrue(np.any(file[name][place]), "something was there")
+            file[name][place] = 0
+
+    @needs_strace
+    def test_extract_lost_blocks(self):
+        """Clouds and numbers that are marked as done and are not there are found and written again; a line says how many."""
+        for ranks in (2, None):
+            with self.subTest(ranks=ranks):
+                done = self.stopped()
+                self.lose("hidden_states", *done[0], 2, slice(20, 40))
+                self.lose("loss", *done[2])
+                self.lose("token_ids", *done[3])
+                self.lose("hidden_states", *done[-1], LAYERS - 1, 59, 63)
+                result = self.goes_on(ranks=ranks)
+                self.assertIn(f"states.h5.part: {len(done) - 4} prompts and levels reused, 4 written again because their checksum did "
+                              f"not match, {PROMPTS * LEVELS - len(done)} to write", result.err)
+
+    @needs_strace
+    def test_extract_marks_without_clouds(self):
+        """A mark that reached the disk before what it stands for did."""
+        done = self.stopped()
+        with h5py.File(self.part, "a") as file:
+            file["done"][...] = np.where(file["done"][...] == 0, 77, file["done"][...])
+        result = self.goes_on()
+        self.assertIn(f"{len(done)} prompts and levels reused, {PROMPTS * LEVELS - len(done)} written again", result.err)
+
+    @needs_strace
+    def test_extract_nothing_lost(self):
+        done = self.stopped()
+        self.assertIn(f"{len(done)} prompts and levels reused, 0 written again", self.goes_on(ranks=3).err)
+
+    @needs_strace
+    def test_extract_stop_while_checking(self):
+        """Reading back what is there may take long: a signal ends that too, and nothing has changed."""
+        self.stopped()
+        before = self.part.read_bytes()
+        process = support.start(*self.command(), ranks=2, wrap=inject("pread64:delay_enter=50000", on=[self.part]))
+        self.addCleanup(self.end, process)
+        stop = time.monotonic() + 30
+        while not self.path("states.h5.lock").exists() and time.monotonic() < stop:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGUSR1)
+        result = self.finish(process)
+        self.assertEqual((result.code, result.errors), (STOPPED, []), result)
+        self.assertIn("the same command goes on", result.err)
+        self.assertEqual(self.part.read_bytes(), before)
+        self.goes_on()
+
+    @needs_strace
+    def test_extract_marks_of_an_earlier_version(self):
+        """Which had no checksums: nothing can be said about what is there."""
+        self.stopped()
+        with h5py.File(self.part, "a") as file:
+            del file["done"]
+            file["done"] = np.ones((PROMPTS, LEVELS), "i4")
+        before = self.part.read_bytes()
+        self.fails(CONFIG, "states.h5.part: is left from an earlier version, without checksums; remove it")
+        self.assertEqual(self.part.read_bytes(), before)
+
+    @needs_strace
+    def test_extract_part_that_cannot_be_read(self):
+        """It may be whole: nothing is made in its place."""
+        self.stopped()
+        before = self.part.read_bytes()
+        self.fails(NO_INPUT, "states.h5.part: Input/output error", wrap=inject("read:error=EIO:when=1", on=[self.part], rank=0))
+        self.assertEqual(self.part.read_bytes(), before)
+        self.goes_on()
+
+    @needs_strace
+    def test_extract_input_changed(self):
+        """An input that is written to meanwhile: what was written is of either content, so no FILE comes of it."""
+        shutil.copy2(INPUTS / "a.h5", self.path("a.h5"))
+        self.study_file = self.config(files(self.path("a.h5")))
+        process = self.start_slowly()
+        os.utime(self.path("a.h5"), (2e9, 2e9))
+        result = self.finish(process)
+        self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
+        self.assertIn("a.h5: was changed during the run", result.errors[0])
+        self.fails(CONFIG, "is left from another extraction")
 
 
 class Output(Case):
