@@ -196,8 +196,8 @@ static tg_status extract_all(extraction *x, int *stopped) {
     if (x->rank == 0) tg_progress_start(&x->progress, all * x->info->n_layers, (all - x->n) * x->info->n_layers);
     const tg_status worked = work(x, reader, &scalars);
     if (worked != TG_OK) tg_comm_abort(worked);
+    tg_handout_finish(x->handout, x->unreported, (tg_tick){tick, x});
     *stopped = x->rank == 0 && tg_handout_given(x->handout) < x->n;
-    tg_handout_finish(x->handout, (tg_tick){tick, x});
     if (x->rank == 0) tg_progress_end(&x->progress, tg_handout_done(x->handout));
     MPI_Bcast(stopped, 1, MPI_INT, 0, x->comm);
     tg_signals_release();

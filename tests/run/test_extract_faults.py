@@ -134,6 +134,41 @@ class Ranks(Case):
                     self.assertIn(words, result.errors[0])
 
 
+class Stop(Case):
+    def marked(self):
+        with h5py.File(self.part) as file:
+            return int((file["done"][...] != 0).sum())
+
+    def ranks_of(self, process):
+        """The processes of the ranks."""
+        program = pathlib.Path(support.PROGRAM).resolve()
+        return [pid for pid in support.descendants(process.pid) if pathlib.Path(f"/proc/{pid}/exe").resolve() == program]
+
+    def test_extract_stop_in_a_prompt(self):
+        """Prompts and levels of 0.3 s: after a stop each rank finishes the one in hand, at most. They stand still while it is sent."""
+        source = dict(prompts=1, shuffles=24, layers=2, tokens=60, width=12, slow_prompt=0)
+        for ranks in (2, 3):
+            with self.subTest(ranks=ranks):
+                self.study_file = self.config(support.synthetic(**source, slow_seconds=0.3))
+                process = support.start(*self.command(), ranks=ranks)
+                self.addCleanup(self.end, process)
+                stop = time.monotonic() + 30
+                while time.monotonic() < stop:
+                    with contextlib.suppress(OSError, KeyError):
+                        if self.marked() >= 3:
+                            break
+                    time.sleep(0.02)
+                pids = self.ranks_of(process)
+                self.assertEqual(len(pids), ranks)
+                before = faults.ask_to_stop(pids, self.marked)
+                result = self.finish(process)
+                self.assertEqual((result.code, result.errors), (STOPPED, []), result)
+                self.assertLessEqual(self.marked() - before, ranks, result)
+                self.assertIn(f" {2 * self.marked()} of 48 clouds", result.err)
+                self.run_ok(*self.command(), ranks=ranks)
+                self.out.unlink()
+
+
 class Lost(Case):
     """What a disk has lost of FILE.part since it was written, after a power failure say."""
 

@@ -438,6 +438,28 @@ class Ranks(Case):
                 self.assertLess(self.check_file(), 192)
         self.goes_on()
 
+    def test_stop_in_a_shard(self):
+        """Shards of 0.3 s: after a stop each rank finishes the one in hand, at most, whatever was given to it ahead. The ranks stand
+        still while what is done is counted and the signal is sent, so nothing is between the two."""
+        slow = dict(prompts=1, shuffles=24, layers=2, tokens=60, width=12, slow_prompt=0)
+        self.use(synthetic(**slow, slow_seconds=0))
+        self.run_ok("run", self.study_file)
+        expected["levels"] = support.load_models(self.results)
+        self.use(synthetic(**slow, slow_seconds=0.3), "levels")
+        for ranks in (2, 3):
+            with self.subTest(ranks=ranks):
+                self.results.unlink()
+                process = self.start(ranks=ranks)
+                before = faults.ask_to_stop([self.rank_of(process, rank) for rank in range(ranks)], self.check_file)
+                result = self.finish(process)
+                self.assertEqual((result.code, result.errors), (STOPPED, []), result)
+                done = self.check_file()
+                self.assertEqual(done % 2, 0, "a shard is two layers")
+                self.assertLessEqual(done // 2 - before // 2, ranks, f"shards were begun after the stop\n{result}")
+                self.assertIn(f" {done} of 48 clouds", result.err)
+                self.assertIn(f"stopped early: {48 - done} clouds are left", result.err)
+                self.assertEqual(self.goes_on(), done)
+
     def test_more_ranks_than_cores(self):
         self.use(synthetic(**{**SLOW, "slow_seconds": 0}))
         self.run_ok("run", self.study_file, ranks=16, timeout=120)
