@@ -119,7 +119,7 @@ static void measure_latency(double tick, double seconds) {
     compute_and_look(h, tick, seconds);
   else
     n = ask_now_and_then(h, tick, x);
-  tg_handout_finish(h, (tg_tick){NULL, NULL});
+  tg_handout_finish(h, 0, (tg_tick){NULL, NULL});
   tg_handout_destroy(&h);
   n = gather(x, n, &all);
   print_sample_head();
@@ -168,7 +168,7 @@ static void measure_service(int rounds) {
     while (tg_handout_next(h, 0) >= 0) continue;
     sleep_until(tg_seconds() + 0.3); /* not to disturb */
   }
-  tg_handout_finish(h, (tg_tick){NULL, NULL});
+  tg_handout_finish(h, 0, (tg_tick){NULL, NULL});
   tg_handout_destroy(&h);
   print_sample_head();
   if (rank == 0) print_samples("answer", 0.0, x, n);
@@ -216,7 +216,7 @@ static void run_beside_simulation(const study_size *study, const cloud_times *ti
     double start = tg_seconds();
     check(tg_handout_create(MPI_COMM_WORLD, plan.n, &h));
     double seconds = sleep_shards(h, study, &plan, times, costs.tick) - start;
-    tg_handout_finish(h, (tg_tick){NULL, NULL});
+    tg_handout_finish(h, 0, (tg_tick){NULL, NULL});
     tg_handout_destroy(&h);
     MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
     if (rank == 0)

@@ -47,8 +47,22 @@ tg_status tg_file_put_in_place(const char *part, const char *path) {
   return TG_OK;
 }
 
-tg_status tg_file_still_there(const char *path) {
-  TG_CHECK(access(path, F_OK) == 0, TG_EIO, "%s: was removed or renamed during the run (%s)", path, strerror(errno));
+tg_status tg_file_identify(const char *path, tg_file_identity *out) {
+  struct stat at;
+  const int descriptor = open(path, O_RDWR | O_CLOEXEC);
+  TG_CHECK(descriptor >= 0, TG_EIO, "%s: cannot be opened for writing (%s)", path, strerror(errno));
+  const int failed = fstat(descriptor, &at) == 0 ? 0 : errno;
+  close(descriptor);
+  TG_CHECK(!failed, TG_EIO, "%s: %s", path, strerror(failed));
+  *out = (tg_file_identity){at.st_dev, at.st_ino};
+  return TG_OK;
+}
+
+tg_status tg_file_still_there(const char *path, const tg_file_identity *opened) {
+  struct stat at;
+  TG_CHECK(stat(path, &at) == 0, TG_EIO, "%s: was removed or renamed during the run (%s)", path, strerror(errno));
+  TG_CHECK(at.st_dev == opened->device && at.st_ino == opened->inode, TG_EIO,
+           "%s: was replaced by another file during the run", path);
   return TG_OK;
 }
 

@@ -12,7 +12,8 @@
 /* Whether the locked file is still the one at its path: another run may have removed it at its end. */
 static int is_current(const tg_lock *lock) {
   struct stat held, there;
-  return fstat(lock->descriptor, &held) == 0 && stat(lock->path, &there) == 0 && held.st_ino == there.st_ino;
+  return fstat(lock->descriptor, &held) == 0 && stat(lock->path, &there) == 0 && held.st_dev == there.st_dev &&
+         held.st_ino == there.st_ino;
 }
 
 static tg_status try_lock(const char *path, tg_lock *lock) {
@@ -43,7 +44,7 @@ tg_status tg_lock_take(const char *path, tg_lock *lock) {
 
 void tg_lock_release(tg_lock *lock) {
   if (lock->descriptor >= 0) {
-    unlink(lock->path);
+    if (is_current(lock)) unlink(lock->path); /* it may have been removed, and be another run's by now */
     close(lock->descriptor);
   }
   free(lock->path);

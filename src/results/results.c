@@ -122,20 +122,29 @@ static tg_status open_model(tg_results *r, int m) {
   return open_dataset(r, "checksums", model, "", 3, by_cloud, H5T_STD_U64LE, &d->checksums);
 }
 
+static void destroy(tg_results **results) {
+  tg_results *r = *results;
+  if (r) {
+    free(r->path);
+    free(r->models);
+    free(r->scratch);
+  }
+  free(r);
+  *results = NULL;
+}
+
 /* A handle with nothing open. */
 static tg_status create(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out) {
   tg_results *r = NULL;
   TG_TRY(TG_ALLOC(1, &r));
   *r = (tg_results){.comm = comm, .path = tg_copy_string(path), .file = -1, .layout = layout};
   const tg_status st = r->path ? TG_ALLOC(layout->n_models, &r->models) : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
-  if (st != TG_OK) {
-    free(r->path);
-    free(r);
-    return st;
-  }
-  memset(r->models, 0xff, (size_t)layout->n_models * sizeof *r->models); /* every dataset is -1 */
+  if (st == TG_OK)
+    memset(r->models, 0xff, (size_t)layout->n_models * sizeof *r->models); /* every dataset is -1 */
+  else
+    destroy(&r);
   *out = r;
-  return TG_OK;
+  return st;
 }
 
 static tg_status open_all(tg_results *r) {
@@ -144,14 +153,19 @@ static tg_status open_all(tg_results *r) {
   r->file = H5Fopen(r->path, H5F_ACC_RDWR, access);
   H5Pclose(access);
   TG_CHECK(r->file >= 0, TG_EIO, "%s: cannot be opened for writing (%s)", r->path, tg_h5_reason());
+  TG_TRY(tg_file_still_there(r->path, &r->identity)); /* what was opened is what was looked at */
   for (int m = 0; m < r->layout->n_models; m++) TG_TRY(open_model(r, m));
   return TG_OK;
 }
 
 tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layout *layout, tg_results **out) {
   *out = NULL;
-  TG_TRY(tg_comm_agree(comm, create(comm, path, layout, out))); /* before the collective open */
-  const tg_status st = tg_comm_agree(comm, open_all(*out));
+  tg_status st = create(comm, path, layout, out);
+  if (st == TG_OK) st = tg_file_identify(path, &(*out)->identity);
+  st = tg_comm_agree(comm, st);  /* before the collective open */
+  if (st != TG_OK) destroy(out); /* on all: whoever has a handle closes it, and closing is collective */
+  TG_TRY(st);
+  st = tg_comm_agree(comm, open_all(*out));
   if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
   return st;
 }
@@ -178,11 +192,7 @@ tg_status tg_results_close(tg_results **results) {
   const MPI_Comm comm = r->comm;
   if (comm != MPI_COMM_NULL && r->file >= 0 && H5Fclose(r->file) < 0)
     st = tg_fail(TG_EIO, TG_HERE, "%s cannot be closed (%s)", r->path, tg_h5_reason());
-  free(r->path);
-  free(r->models);
-  free(r->scratch);
-  free(r);
-  *results = NULL;
+  destroy(results);
   return comm != MPI_COMM_NULL ? tg_comm_agree(comm, st) : st;
 }
 
@@ -190,6 +200,7 @@ tg_status tg_results_flush(tg_results *results) {
   tg_status st = TG_OK;
   if (H5Fflush(results->file, H5F_SCOPE_GLOBAL) < 0)
     st = tg_fail(TG_EIO, TG_HERE, "%s cannot be flushed (%s)", results->path, tg_h5_reason());
+  if (st == TG_OK) st = tg_file_still_there(results->path, &results->identity);
   return tg_comm_agree(results->comm, st); /* a barrier too */
 }
 
@@ -250,7 +261,7 @@ static tg_status write_checksums(tg_results *r, int m, int64_t p, int s, int fir
 
 tg_status tg_results_write_rows(tg_results *results, int model, int64_t p, int s, int first, int n_rows,
                                 const tg_row *rows) {
-  TG_TRY(tg_file_still_there(results->path));
+  TG_TRY(tg_file_still_there(results->path, &results->identity));
   for (int f = 0; f < TG_N_FIELDS; f++) { /* status is the last of the table */
     if (f == TG_FIELD_STATUS) TG_TRY(write_checksums(results, model, p, s, first, n_rows, rows));
     TG_TRY(write_layers(results, model, f, p, s, first, n_rows, rows));
@@ -321,7 +332,7 @@ tg_status tg_results_read_correlation(tg_results *results, int model, int group,
 
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end) {
   const int32_t value = complete;
-  TG_TRY(tg_file_still_there(results->path));
+  TG_TRY(tg_file_still_there(results->path, &results->identity));
   const hid_t flag = H5Dopen2(results->file, "/complete", H5P_DEFAULT);
   const hid_t text = H5Dopen2(results->file, "/provenance/end", H5P_DEFAULT), type = text >= 0 ? H5Dget_type(text) : -1;
   bool good = flag >= 0 && type >= 0 && H5Tget_size(type) > strlen(end);

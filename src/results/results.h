@@ -83,7 +83,8 @@ tg_status tg_results_has_checksums(const char *path, const tg_results_layout *la
 /** Collective, but for what tg_results_open_read gave. errors TG_EIO, agreed on. Safe on NULL, leaves NULL. */
 tg_status tg_results_close(tg_results **results);
 
-/** Collective. Makes all ranks' writes visible to all ranks and safe on disk. errors TG_EIO, agreed on */
+/** Collective. Makes all ranks' writes visible to all ranks and safe on disk. errors TG_EIO, agreed on, also where the path no
+ *  longer leads to the file */
 tg_status tg_results_flush(tg_results *results);
 
 /* The calls below are local (independent input and output). A failed one cannot be repaired: the caller aborts the run. */

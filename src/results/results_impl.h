@@ -2,6 +2,7 @@
 #ifndef TG_RESULTS_IMPL_H
 #define TG_RESULTS_IMPL_H
 
+#include "base/files.h"
 #include "results/results.h"
 
 typedef struct {
@@ -14,6 +15,7 @@ typedef struct {
 struct tg_results {
   MPI_Comm comm; /* MPI_COMM_NULL: opened for reading, by this process alone */
   char *path;
+  tg_file_identity identity; /* of the file that is open; not of one opened for reading */
   hid_t file;
   const tg_results_layout *layout;
   tg_model_datasets *models;

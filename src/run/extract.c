@@ -22,7 +22,7 @@
 typedef struct {
   const tg_extract_options *options;
   MPI_Comm comm;
-  int rank;
+  int rank, ranks;
   tg_config *config;
   tg_study study;
   tg_shared_prompts shared;
@@ -33,7 +33,7 @@ typedef struct {
   double *metric; /* rank 0 */
   tg_states_layout layout;
   tg_states_file *file;
-  int32_t *done;   /* [n_prompts][n_levels], of an earlier extraction */
+  uint64_t *marks; /* [n_prompts][n_levels], of an earlier extraction; 0: not there */
   int64_t *places; /* [n]: what is left, p * n_levels + s */
   int64_t n, unreported;
   tg_handout *handout;
@@ -63,6 +63,17 @@ static tg_status look_at_source(extraction *x) {
   return TG_OK;
 }
 
+/* Collective. All ranks must see the same, as plans are made on each; the lowest says what differs. */
+static tg_status same_inputs(const extraction *x) {
+  const struct {
+    const char *text, *what;
+  } all[] = {{x->config->resolved, "the config"}, {x->study.inputs, "the inputs"}, {x->origin, "the extraction"}};
+  tg_status st = TG_OK;
+  for (size_t a = 0; st == TG_OK && a < sizeof all / sizeof all[0]; a++)
+    st = tg_comm_same(x->comm, all[a].text, strlen(all[a].text), all[a].what);
+  return tg_comm_agree(x->comm, st);
+}
+
 static tg_status check_output(extraction *x) {
   struct stat at;
   TG_TRY(tg_study_check_directory(x->options->out));
@@ -79,17 +90,64 @@ static tg_status make_part(extraction *x) {
   return there ? TG_OK : tg_states_create(&x->layout);
 }
 
-/* Collective. What is left to do. */
-static tg_status list_places(extraction *x) {
-  const int64_t all = x->info->n_prompts * x->info->n_levels;
-  tg_status st = TG_ALLOC(all, &x->done);
+/* Collective. What an earlier extraction has marked; rank 0 reads. */
+static tg_status share_marks(extraction *x, int64_t all) {
+  tg_status st = TG_ALLOC(all, &x->marks);
   if (st == TG_OK) st = TG_ALLOC(all, &x->places);
-  if (st == TG_OK && x->rank == 0) st = tg_states_read_done(x->file, x->done);
+  if (st == TG_OK && x->rank == 0) st = tg_states_read_marks(x->file, x->marks);
   TG_TRY(tg_comm_agree(x->comm, st));
   for (int64_t p = 0; p < x->info->n_prompts; p++)
-    MPI_Bcast(x->done + p * x->info->n_levels, x->info->n_levels, MPI_INT32_T, 0, x->comm);
+    MPI_Bcast(x->marks + p * x->info->n_levels, x->info->n_levels, MPI_UINT64_T, 0, x->comm);
+  return TG_OK;
+}
+
+/* Takes a mark back when what is there is not what was written: in the file, then in `marks`. */
+static tg_status check_place(extraction *x, int64_t place) {
+  const int64_t p = place / x->info->n_levels;
+  const int s = (int)(place % x->info->n_levels);
+  bool good;
+  TG_TRY(tg_states_check_marked(x->file, p, s, x->marks[place], &good));
+  if (good) return TG_OK;
+  TG_TRY(tg_states_forget(x->file, p, s));
+  x->marks[place] = 0;
+  return TG_OK;
+}
+
+/* Collective. Every rank checks its share of what is marked, then all know what is left; a signal ends that. */
+static tg_status check_marks(extraction *x, int64_t all, int *stopped) {
+  tg_status st = TG_OK;
+  for (int64_t a = x->rank; st == TG_OK && a < all && !*stopped; a += x->ranks) {
+    *stopped = tg_stop_asked();
+    if (x->marks[a] && !*stopped) st = check_place(x, a);
+  }
+  MPI_Allreduce(MPI_IN_PLACE, stopped, 1, MPI_INT, MPI_MAX, x->comm);
+  st = tg_comm_agree(x->comm, st);
+  for (int64_t p = 0; st == TG_OK && p < x->info->n_prompts; p++) /* 0 where somebody took it back */
+    MPI_Allreduce(MPI_IN_PLACE, x->marks + p * x->info->n_levels, x->info->n_levels, MPI_UINT64_T, MPI_MIN, x->comm);
+  return st;
+}
+
+static int64_t count_marks(const extraction *x, int64_t all) {
+  int64_t n = 0;
+  for (int64_t a = 0; a < all; a++) n += x->marks[a] != 0;
+  return n;
+}
+
+/* Collective. What is left to do. */
+static tg_status list_places(extraction *x, int *stopped) {
+  const int64_t all = x->info->n_prompts * x->info->n_levels;
+  const double start = tg_seconds();
+  TG_TRY(share_marks(x, all));
+  const int64_t before = count_marks(x, all);
+  if (before > 0) TG_TRY(check_marks(x, all, stopped));
+  const int64_t now = count_marks(x, all);
+  if (x->rank == 0 && before > 0 && !*stopped)
+    fprintf(stderr,
+            "%s: %" PRId64 " prompts and levels reused, %" PRId64
+            " written again because their checksum did not match, %" PRId64 " to write (checked in %.1f s)\n",
+            x->part, now, before - now, all - before, tg_seconds() - start);
   for (int64_t a = 0; a < all; a++)
-    if (!x->done[a]) x->places[x->n++] = a;
+    if (!x->marks[a]) x->places[x->n++] = a;
   return TG_OK;
 }
 
@@ -144,8 +202,8 @@ static tg_status extract_all(extraction *x, int *stopped) {
     if (x->rank == 0) tg_progress_start(&x->progress, all * x->info->n_layers, (all - x->n) * x->info->n_layers);
     const tg_status worked = work(x, reader, &scalars);
     if (worked != TG_OK) tg_comm_abort(worked);
+    tg_handout_finish(x->handout, x->unreported, (tg_tick){tick, x});
     *stopped = x->rank == 0 && tg_handout_given(x->handout) < x->n;
-    tg_handout_finish(x->handout, (tg_tick){tick, x});
     if (x->rank == 0) tg_progress_end(&x->progress, tg_handout_done(x->handout));
     MPI_Bcast(stopped, 1, MPI_INT, 0, x->comm);
     tg_signals_release();
@@ -161,19 +219,18 @@ static tg_status extract_all(extraction *x, int *stopped) {
 /* ---- the whole ---- */
 
 static tg_status execute(extraction *x, int *stopped) {
-  TG_TRY(tg_comm_same(x->comm, x->origin, strlen(x->origin), "the extraction"));
+  TG_TRY(same_inputs(x));
   TG_TRY(tg_comm_agree(x->comm, x->rank == 0 ? check_output(x) : TG_OK));
   TG_TRY(tg_prepare_sources(x->comm, &x->study));
   TG_TRY(tg_logit_metric_matrix(x->comm, x->source, &x->metric));
   x->layout = (tg_states_layout){x->part, x->info, !x->options->float32, x->metric, x->origin};
   TG_TRY(tg_comm_agree(x->comm, x->rank == 0 ? make_part(x) : TG_OK));
   TG_TRY(tg_states_open(x->comm, &x->layout, &x->file));
-  tg_status st = list_places(x);
-  if (st == TG_OK) st = extract_all(x, stopped);
-  const tg_status closed = tg_states_close(&x->file);
-  TG_TRY(st == TG_OK ? closed : st);
-  if (*stopped) return TG_OK;
-  return tg_comm_agree(x->comm, x->rank == 0 ? tg_states_finish(&x->layout, x->options->out) : TG_OK);
+  tg_status st = list_places(x, stopped);
+  if (st == TG_OK && !*stopped) st = extract_all(x, stopped);
+  if (st == TG_OK) st = tg_comm_agree(x->comm, x->rank == 0 ? tg_study_check_inputs(&x->study) : TG_OK);
+  const tg_status closed = tg_states_close(&x->file, st == TG_OK && !*stopped ? x->options->out : NULL);
+  return st == TG_OK ? closed : st;
 }
 
 static void release(extraction *x) {
@@ -184,7 +241,7 @@ static void release(extraction *x) {
   free(x->metric);
   free(x->part);
   free(x->origin);
-  free(x->done);
+  free(x->marks);
   free(x->places);
 }
 
@@ -193,6 +250,7 @@ tg_status tg_extract_run(const tg_extract_options *options) {
   const double started = tg_seconds();
   int stopped = 0;
   MPI_Comm_rank(x.comm, &x.rank);
+  MPI_Comm_size(x.comm, &x.ranks);
   tg_status st = tg_comm_agree(x.comm, read_config(&x));
   if (st == TG_OK) st = tg_shared_open(x.comm, x.config, &x.study, &x.shared);
   if (st == TG_OK) st = tg_comm_agree(x.comm, look_at_source(&x));

@@ -120,7 +120,7 @@ static void count_done(run *r) {
   for (int m = 0; m < r->study.n_models; m++) {
     const tg_results_model *model = &r->study.models[m];
     const int64_t n = model->n_prompts * model->n_levels * model->n_layers;
-    for (int64_t a = 0; a < n; a++) r->clouds_before += r->status[m][a] != TG_STATUS_TODO;
+    for (int64_t a = 0; a < n; a++) r->clouds_before += r->status[m][a] > TG_STATUS_TODO;
   }
 }
 
@@ -141,31 +141,49 @@ static tg_status share_status(run *r) {
   return st;
 }
 
-/* Local. Takes the clouds of a prompt back whose numbers are not those that were written: in the file, then in `status`. */
-static tg_status check_prompt(run *r, int m, int64_t p, bool *good) {
-  const tg_results_model *model = &r->study.models[m];
-  int32_t *status = r->status[m] + p * model->n_levels * model->n_layers;
-  TG_TRY(tg_results_check_prompt(r->results, m, p, good));
-  for (int a = 0; a < model->n_levels * model->n_layers; a++) {
-    if (good[a]) continue;
-    TG_TRY(tg_results_forget_cloud(r->results, m, p, a / model->n_layers, a % model->n_layers));
-    status[a] = TG_STATUS_TODO;
-  }
-  return TG_OK;
-}
+enum { NOT_AS_WRITTEN = -1 }; /* a status: done, but its checksum does not match */
 
-/* Collective. Every rank checks its share of a model's prompts, then all know what is left. */
+/* Collective. Every rank checks its share of a model's prompts, then all know what is not as it was written. */
 static tg_status check_model(run *r, int m) {
   const tg_results_model *model = &r->study.models[m];
   const int row = model->n_levels * model->n_layers;
   bool *good = NULL;
   tg_status st = TG_ALLOC(row, &good);
-  for (int64_t p = r->rank; st == TG_OK && p < model->n_prompts; p += r->ranks) st = check_prompt(r, m, p, good);
+  for (int64_t p = r->rank; st == TG_OK && p < model->n_prompts; p += r->ranks) {
+    st = tg_results_check_prompt(r->results, m, p, good);
+    for (int a = 0; st == TG_OK && a < row; a++)
+      if (!good[a]) r->status[m][p * row + a] = NOT_AS_WRITTEN;
+  }
   free(good);
   st = tg_comm_agree(r->comm, st);
-  for (int64_t p = 0; st == TG_OK && p < model->n_prompts; p++) /* 0 where somebody took it back */
+  for (int64_t p = 0; st == TG_OK && p < model->n_prompts; p++)
     MPI_Allreduce(MPI_IN_PLACE, r->status[m] + p * row, row, MPI_INT32_T, MPI_MIN, r->comm);
   return st;
+}
+
+/* Takes back what is not as it was written: each rank its share in the file, and all of it in `status`. */
+static tg_status take_back(run *r, int m) {
+  const tg_results_model *model = &r->study.models[m];
+  const int row = model->n_levels * model->n_layers;
+  for (int64_t a = 0; a < model->n_prompts * row; a++) {
+    const int64_t p = a / row;
+    if (r->status[m][a] != NOT_AS_WRITTEN) continue;
+    if (p % r->ranks == r->rank)
+      TG_TRY(tg_results_forget_cloud(r->results, m, p, (int)(a % row / model->n_layers), (int)(a % model->n_layers)));
+    r->status[m][a] = TG_STATUS_TODO;
+  }
+  return TG_OK;
+}
+
+/* Collective. There is something to measure: what an earlier run said of the whole file is no longer so, and that is on the
+ * disk before any cloud is touched. */
+static tg_status begin_again(run *r) {
+  tg_status st = TG_OK;
+  TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? tg_results_write_end(r->results, false, TG_NOT_ENDED) : TG_OK));
+  TG_TRY(tg_results_flush(r->results));
+  for (int m = 0; m < r->study.n_models; m++) TG_TRY(tg_statistics_clear(r->comm, &r->study, m, r->results));
+  for (int m = 0; st == TG_OK && m < r->study.n_models; m++) st = take_back(r, m);
+  return tg_comm_agree(r->comm, st);
 }
 
 /* Collective. What is done already, and still is what was written. */
@@ -176,15 +194,15 @@ static tg_status take_over(run *r) {
   TG_TRY(share_status(r));
   count_done(r);
   if (!resume) return TG_OK;
-  const int64_t before = r->clouds_before;
+  const int64_t before = r->clouds_before, all = tg_study_clouds(&r->study);
   for (int m = 0; m < r->study.n_models; m++) TG_TRY(check_model(r, m));
   count_done(r);
   if (r->rank == 0)
     fprintf(stderr,
             "resume: %" PRId64 " clouds reused, %" PRId64
             " computed again because their checksum did not match, %" PRId64 " to compute (checked in %.1f s)\n",
-            r->clouds_before, before - r->clouds_before, tg_study_clouds(&r->study) - before, tg_seconds() - start);
-  return TG_OK;
+            r->clouds_before, before - r->clouds_before, all - before, tg_seconds() - start);
+  return r->clouds_before < all ? begin_again(r) : TG_OK;
 }
 
 static tg_status make_plan(run *r, int ranks) {

@@ -10,16 +10,20 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* Datasets that are written by prompt and level; the table's order is that of the ids below. */
 enum { STATES, LOSS, TOKEN_LOSS, ENTROPY, TOKEN_IDS, DONE, N_DATASETS };
+enum { N_SCALARS = DONE - LOSS };
 
 struct tg_states_file {
   MPI_Comm comm;
   const tg_states_layout *layout;
+  tg_file_identity identity;        /* of FILE.part */
   hid_t file, datasets[N_DATASETS]; /* -1: not in this file */
-  void *scratch;                    /* one cloud as stored */
+  void *scratch;                    /* one cloud as stored, or other numbers of a (prompt, level) */
   float *row;                       /* one row as float32 */
+  uint64_t hash;                    /* of what was written of a (prompt, level) so far */
 };
 
 /* ---- what the file holds ---- */
@@ -50,7 +54,7 @@ static void describe(const tg_states_layout *layout, hid_t element, dataset_shap
       {"token_loss", steps, H5T_IEEE_F32LE, 3, {p, s, n - 1}},
       {"entropy", i->has_entropy, H5T_IEEE_F32LE, 3, {p, s, n}},
       {"token_ids", i->has_token_ids, H5T_STD_I32LE, 3, {p, s, n}},
-      {"done", true, H5T_STD_I32LE, 2, {p, s}}};
+      {"done", true, H5T_STD_U64LE, 2, {p, s}}};
   memcpy(out, all, sizeof all);
 }
 
@@ -58,7 +62,7 @@ double tg_states_bytes(const tg_states_layout *layout) {
   const tg_source_info *i = layout->info;
   const double clouds = (double)i->n_prompts * i->n_levels * i->n_layers;
   return clouds * i->n_tokens * i->width * (layout->bfloat16 ? 2.0 : 4.0) +
-         (double)i->n_prompts * i->n_levels * (12.0 * i->n_tokens + 12.0) + 8.0 * (double)i->width * i->width;
+         (double)i->n_prompts * i->n_levels * (12.0 * i->n_tokens + 16.0) + 8.0 * (double)i->width * i->width;
 }
 
 /* ---- making it ---- */
@@ -148,13 +152,26 @@ tg_status tg_states_create(const tg_states_layout *layout) {
   return st;
 }
 
+/* Whether what is done is marked with a checksum. */
+static bool has_checksums(hid_t file) {
+  const hid_t done = tg_h5_has(file, "done") ? H5Dopen2(file, "done", H5P_DEFAULT) : -1;
+  if (done < 0) return false;
+  const hid_t type = H5Dget_type(done);
+  const bool right = H5Tequal(type, H5T_STD_U64LE) > 0;
+  H5Tclose(type);
+  H5Dclose(done);
+  return right;
+}
+
 tg_status tg_states_check(const tg_states_layout *layout, bool *there) {
   struct stat at;
   hid_t file;
   *there = stat(layout->part, &at) == 0;
   if (!*there) return TG_OK;
   const tg_status opened = tg_h5_open_input(layout->part, &file);
+  if (opened == TG_ENOINPUT) return opened; /* a disk that fails: what is there may be whole */
   char *origin = opened == TG_OK ? tg_h5_string_dataset(file, "origin") : NULL;
+  const bool marked = origin && has_checksums(file);
   if (opened == TG_OK) H5Fclose(file);
   const char *a = origin ? origin : "", *b = layout->origin;
   while (*a && *a == *b) a++, b++;
@@ -165,12 +182,19 @@ tg_status tg_states_check(const tg_states_layout *layout, bool *there) {
     while (a > origin && a[-1] != '\n') a--, b--;
     st = tg_fail(TG_ECONFIG, TG_HERE, "%s: is left from another extraction, with '%.*s' instead of '%.*s'; remove it",
                  layout->part, (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
-  }
+  } else if (!marked)
+    st =
+        tg_fail(TG_ECONFIG, TG_HERE, "%s: is left from an earlier version, without checksums; remove it", layout->part);
   free(origin);
   return st;
 }
 
 /* ---- opening and closing ---- */
+
+/* Of n tokens, as stored. */
+static size_t cloud_bytes(const tg_states_file *f, int n) {
+  return (size_t)n * (size_t)f->layout->info->width * (f->layout->bfloat16 ? 2 : 4);
+}
 
 static tg_status open_datasets(tg_states_file *f) {
   dataset_shape shapes[N_DATASETS];
@@ -180,6 +204,7 @@ static tg_status open_datasets(tg_states_file *f) {
   f->file = H5Fopen(f->layout->part, H5F_ACC_RDWR, access);
   H5Pclose(access);
   TG_CHECK(f->file >= 0, TG_EIO, "%s: cannot be opened for writing (%s)", f->layout->part, tg_h5_reason());
+  TG_TRY(tg_file_still_there(f->layout->part, &f->identity)); /* what was opened is what was looked at */
   for (int a = 0; a < N_DATASETS; a++) {
     if (!shapes[a].there) continue;
     f->datasets[a] = H5Dopen2(f->file, shapes[a].name, H5P_DEFAULT);
@@ -188,54 +213,109 @@ static tg_status open_datasets(tg_states_file *f) {
   return TG_OK;
 }
 
-tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
+static void destroy(tg_states_file **file) {
+  tg_states_file *f = *file;
+  if (f) {
+    free(f->scratch);
+    free(f->row);
+  }
+  free(f);
+  *file = NULL;
+}
+
+/* A handle with nothing open. */
+static tg_status create(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
   const tg_source_info *i = layout->info;
-  tg_states_file *f = NULL;
-  *out = NULL;
-  tg_status st = TG_ALLOC(1, &f);
-  if (st == TG_OK) st = tg_alloc_bytes((size_t)i->n_tokens * (size_t)i->width, layout->bfloat16 ? 2 : 4, &f->scratch);
-  if (st == TG_OK) st = TG_ALLOC(tg_cloud_stride(i->width), &f->row);
-  TG_TRY(tg_comm_agree(comm, st)); /* before the collective open */
+  TG_TRY(TG_ALLOC(1, out));
+  tg_states_file *f = *out;
   f->comm = comm;
   f->layout = layout;
   f->file = -1;
   for (int a = 0; a < N_DATASETS; a++) f->datasets[a] = -1;
-  st = tg_comm_agree(comm, open_datasets(f));
+  const size_t cloud = cloud_bytes(f, i->n_tokens), numbers = (size_t)i->n_tokens * sizeof(float) + sizeof(double);
+  TG_TRY(tg_alloc_bytes(cloud > numbers ? cloud : numbers, 1, &f->scratch));
+  return TG_ALLOC(tg_cloud_stride(i->width), &f->row);
+}
+
+tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_states_file **out) {
+  *out = NULL;
+  tg_status st = create(comm, layout, out);
+  if (st == TG_OK) st = tg_file_identify(layout->part, &(*out)->identity);
+  st = tg_comm_agree(comm, st); /* before the collective open */
+  if (st != TG_OK) destroy(out);
+  TG_TRY(st);
+  st = tg_comm_agree(comm, open_datasets(*out));
   if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
-  *out = f;
   return st;
 }
 
-tg_status tg_states_close(tg_states_file **file) {
-  tg_states_file *f = *file;
-  if (!f) return TG_OK;
+/* Collective. Makes what all ranks have written safe on the disk. */
+static tg_status flush(tg_states_file *f) {
   tg_status st = TG_OK;
+  if (H5Fflush(f->file, H5F_SCOPE_GLOBAL) < 0)
+    st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be flushed (%s)", f->layout->part, tg_h5_reason());
+  return tg_comm_agree(f->comm, st);
+}
+
+/* Rank 0: FILE.part, closed and whole, becomes FILE. */
+static tg_status put_in_place(const tg_states_file *f, const char *path) {
+  TG_TRY(tg_file_reserve(f->layout->part, 0.0));
+  TG_TRY(tg_file_still_there(f->layout->part, &f->identity));
+  return tg_file_put_in_place(f->layout->part, path);
+}
+
+tg_status tg_states_close(tg_states_file **file, const char *path) {
+  tg_states_file *f = *file;
+  int rank;
+  if (!f) return TG_OK;
+  MPI_Comm_rank(f->comm, &rank);
+  tg_status st = flush(f);
   for (int a = 0; a < N_DATASETS; a++)
     if (f->datasets[a] >= 0) H5Dclose(f->datasets[a]);
-  if (H5Fflush(f->file, H5F_SCOPE_GLOBAL) < 0 || H5Fclose(f->file) < 0)
-    st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", f->layout->part, tg_h5_reason());
-  st = tg_comm_agree(f->comm, st);
-  free(f->scratch);
-  free(f->row);
-  free(f);
-  *file = NULL;
+  tg_status closed = TG_OK;
+  if (H5Fclose(f->file) < 0) /* by all, also where the disk has not kept the numbers: others wait in it */
+    closed = tg_fail(TG_EIO, TG_HERE, "%s: cannot be closed (%s)", f->layout->part, tg_h5_reason());
+  closed = tg_comm_agree(f->comm, closed);
+  if (st == TG_OK) st = closed;
+  if (st == TG_OK && path) st = tg_comm_agree(f->comm, rank == 0 ? put_in_place(f, path) : TG_OK);
+  destroy(file);
   return st;
 }
 
 /* ---- writing ---- */
 
-/* Writes count numbers at (p, s, then further) of a dataset; the memory's shape is that of the block. */
-static tg_status write_block(tg_states_file *f, int which, int rank, const hsize_t *start, const hsize_t *count,
-                             hid_t memory, const void *values) {
-  const hid_t space = H5Dget_space(f->datasets[which]), block = H5Screate_simple(rank, count, NULL);
-  const bool good = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-                    H5Dwrite(f->datasets[which], memory, block, space, H5P_DEFAULT, values) >= 0;
+/* Moves a block at (p, s, then further) of a dataset, as it is in the file: reads into `read_into`, or writes where that is NULL. */
+static tg_status move_block(tg_states_file *f, int which, int rank, const hsize_t *start, const hsize_t *count,
+                            void *read_into, const void *write_from) {
+  const hid_t dataset = f->datasets[which], type = H5Dget_type(dataset), space = H5Dget_space(dataset),
+              block = H5Screate_simple(rank, count, NULL);
+  herr_t moved = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
+  if (moved >= 0)
+    moved = read_into ? H5Dread(dataset, type, block, space, H5P_DEFAULT, read_into)
+                      : H5Dwrite(dataset, type, block, space, H5P_DEFAULT, write_from);
   H5Sclose(block);
   H5Sclose(space);
-  TG_CHECK(good, TG_EIO, "%s: prompt %lld, level %lld cannot be written (%s)", f->layout->part, (long long)start[0],
-           (long long)start[1], tg_h5_reason());
+  H5Tclose(type);
+  TG_CHECK(moved >= 0, TG_EIO, "%s: prompt %lld, level %lld cannot be %s (%s)", f->layout->part, (long long)start[0],
+           (long long)start[1], read_into ? "read" : "written", tg_h5_reason());
   return TG_OK;
 }
+
+/* One cloud as it is in the file. */
+static tg_status move_cloud(tg_states_file *f, int64_t p, int s, int l, int n, void *read_into,
+                            const void *write_from) {
+  const hsize_t start[5] = {(hsize_t)p, (hsize_t)s, (hsize_t)l, 0, 0},
+                count[5] = {1, 1, 1, (hsize_t)n, (hsize_t)f->layout->info->width};
+  return move_block(f, STATES, 5, start, count, read_into, write_from);
+}
+
+static tg_status write_mark(tg_states_file *f, int64_t p, int s, uint64_t mark) {
+  const hsize_t start[2] = {(hsize_t)p, (hsize_t)s}, count[2] = {1, 1};
+  return move_block(f, DONE, 2, start, count, NULL, &mark);
+}
+
+/* Never 0, which says that a (prompt, level) is not there. */
+static uint64_t mark_of(uint64_t hash) { return hash ? hash : 1; }
 
 TG_CLONES static void round_row(int d, const float *x, uint16_t *out) {
   for (int t = 0; t < d; t++) {
@@ -247,8 +327,6 @@ TG_CLONES static void round_row(int d, const float *x, uint16_t *out) {
 }
 
 tg_status tg_states_write_cloud(tg_states_file *f, int64_t p, int s, int l, const tg_cloud *cloud) {
-  const hsize_t start[5] = {(hsize_t)p, (hsize_t)s, (hsize_t)l, 0, 0},
-                count[5] = {1, 1, 1, (hsize_t)cloud->n, (hsize_t)cloud->d};
   for (ptrdiff_t i = 0; i < cloud->n; i++) {
     const float *row = tg_cloud_row(cloud, (int)i, f->row);
     if (f->layout->bfloat16)
@@ -256,41 +334,66 @@ tg_status tg_states_write_cloud(tg_states_file *f, int64_t p, int s, int l, cons
     else
       memcpy((float *)f->scratch + i * cloud->d, row, (size_t)cloud->d * sizeof(float));
   }
-  const hid_t type = H5Dget_type(f->datasets[STATES]); /* the file's own: nothing is converted */
-  const tg_status st = write_block(f, STATES, 5, start, count, type, f->scratch);
-  H5Tclose(type);
-  return st;
+  f->hash = XXH64(f->scratch, cloud_bytes(f, cloud->n), l == 0 ? 0 : f->hash);
+  return move_cloud(f, p, s, l, cloud->n, NULL, f->scratch);
+}
+
+/* Numbers of a (prompt, level) beside its clouds. */
+typedef struct {
+  int which, rank;
+  hsize_t length;
+  size_t size; /* of one, in the file and in memory */
+  const void *values;
+} scalar_block;
+
+static void list_scalars(const tg_states_file *f, const tg_source_scalars *scalars, scalar_block out[N_SCALARS]) {
+  const hsize_t n = (hsize_t)f->layout->info->n_tokens;
+  const scalar_block all[N_SCALARS] = {{LOSS, 2, 1, sizeof(double), &scalars->loss},
+                                       {TOKEN_LOSS, 3, n - 1, sizeof(float), scalars->token_loss},
+                                       {ENTROPY, 3, n, sizeof(float), scalars->token_entropy},
+                                       {TOKEN_IDS, 3, n, sizeof(int32_t), scalars->token_ids}};
+  memcpy(out, all, sizeof all);
 }
 
 tg_status tg_states_write_scalars(tg_states_file *f, int64_t p, int s, const tg_source_scalars *scalars) {
-  const int32_t done = 1;
-  const hsize_t n = (hsize_t)f->layout->info->n_tokens;
-  const struct {
-    int which, rank;
-    hsize_t length;
-    hid_t type;
-    const void *values;
-  } all[] = {{LOSS, 2, 1, H5T_NATIVE_DOUBLE, &scalars->loss},
-             {TOKEN_LOSS, 3, n - 1, H5T_NATIVE_FLOAT, scalars->token_loss},
-             {ENTROPY, 3, n, H5T_NATIVE_FLOAT, scalars->token_entropy},
-             {TOKEN_IDS, 3, n, H5T_NATIVE_INT32, scalars->token_ids},
-             {DONE, 2, 1, H5T_NATIVE_INT32, &done}};
-  TG_TRY(tg_file_still_there(f->layout->part));
-  for (size_t a = 0; a < sizeof all / sizeof all[0]; a++) {
+  scalar_block all[N_SCALARS];
+  list_scalars(f, scalars, all);
+  TG_TRY(tg_file_still_there(f->layout->part, &f->identity));
+  for (int a = 0; a < N_SCALARS; a++) {
     const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, 0}, count[3] = {1, 1, all[a].length};
-    if (f->datasets[all[a].which] >= 0)
-      TG_TRY(write_block(f, all[a].which, all[a].rank, start, count, all[a].type, all[a].values));
+    if (f->datasets[all[a].which] < 0) continue;
+    f->hash = XXH64(all[a].values, all[a].size * all[a].length, f->hash);
+    TG_TRY(move_block(f, all[a].which, all[a].rank, start, count, NULL, all[a].values));
   }
-  return TG_OK;
+  return write_mark(f, p, s, mark_of(f->hash));
 }
 
-tg_status tg_states_read_done(tg_states_file *f, int32_t *done) {
-  TG_CHECK(H5Dread(f->datasets[DONE], H5T_NATIVE_INT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, done) >= 0, TG_EIO,
+/* ---- what is there ---- */
+
+tg_status tg_states_read_marks(tg_states_file *f, uint64_t *marks) {
+  TG_CHECK(H5Dread(f->datasets[DONE], H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, marks) >= 0, TG_EIO,
            "%s: done cannot be read (%s)", f->layout->part, tg_h5_reason());
   return TG_OK;
 }
 
-tg_status tg_states_finish(const tg_states_layout *layout, const char *path) {
-  TG_TRY(tg_file_reserve(layout->part, 0.0));
-  return tg_file_put_in_place(layout->part, path);
+tg_status tg_states_check_marked(tg_states_file *f, int64_t p, int s, uint64_t mark, bool *good) {
+  static const tg_source_scalars none = {0};
+  const int n = f->layout->info->n_tokens_of[p];
+  uint64_t hash = 0;
+  scalar_block all[N_SCALARS];
+  list_scalars(f, &none, all);
+  for (int l = 0; l < f->layout->info->n_layers; l++) {
+    TG_TRY(move_cloud(f, p, s, l, n, f->scratch, NULL));
+    hash = XXH64(f->scratch, cloud_bytes(f, n), hash);
+  }
+  for (int a = 0; a < N_SCALARS; a++) {
+    const hsize_t start[3] = {(hsize_t)p, (hsize_t)s, 0}, count[3] = {1, 1, all[a].length};
+    if (f->datasets[all[a].which] < 0) continue;
+    TG_TRY(move_block(f, all[a].which, all[a].rank, start, count, f->scratch, NULL));
+    hash = XXH64(f->scratch, all[a].size * all[a].length, hash);
+  }
+  *good = mark_of(hash) == mark;
+  return TG_OK;
 }
+
+tg_status tg_states_forget(tg_states_file *f, int64_t p, int s) { return write_mark(f, p, s, 0); }

@@ -108,17 +108,30 @@ static tg_status prepare(reduction *r) {
   return TG_OK;
 }
 
+/* Makes one (dataset, level) of statistics/ or correlations/. */
+typedef tg_status (*task)(const void *context, bool moments, int what, int s);
+
+/* Every `ranks`-th task of a model from `rank` on, the longer ones first. */
+static tg_status do_share(const tg_results_model *m, int rank, int ranks, task call, const void *context) {
+  int number = 0;
+  for (int s = 0; s < m->n_levels; s++) {
+    for (int c = 0; c < TG_N_CORRELATIONS; c++)
+      if (tg_results_has_correlation(m, c) && number++ % ranks == rank) TG_TRY(call(context, false, c, s));
+    for (int f = 0; f < TG_N_FIELDS; f++)
+      if (tg_fields[f].statistics && tg_results_has_field(m, f) && number++ % ranks == rank)
+        TG_TRY(call(context, true, f, s));
+  }
+  return TG_OK;
+}
+
+static tg_status compute_task(const void *context, bool moments, int what, int s) {
+  return moments ? statistics_task(context, what, s) : correlation_task(context, what, s);
+}
+
 tg_status tg_statistics_compute(const tg_statistics_job *job, int rank, int ranks) {
   reduction r = {job, job->m, NULL, NULL};
-  int task = 0;
   tg_status st = prepare(&r);
-  for (int s = 0; s < r.m->n_levels; s++) { /* the longer tasks first */
-    for (int c = 0; c < TG_N_CORRELATIONS; c++)
-      if (tg_results_has_correlation(r.m, c) && task++ % ranks == rank && st == TG_OK) st = correlation_task(&r, c, s);
-    for (int f = 0; f < TG_N_FIELDS; f++)
-      if (tg_fields[f].statistics && tg_results_has_field(r.m, f) && task++ % ranks == rank && st == TG_OK)
-        st = statistics_task(&r, f, s);
-  }
+  if (st == TG_OK) st = do_share(r.m, rank, ranks, compute_task, &r);
   tg_resamples_destroy(&r.resamples);
   free(r.log_length);
   return st;
@@ -147,4 +160,26 @@ tg_status tg_statistics_run(MPI_Comm comm, const tg_study *study, int model, tg_
   MPI_Comm_rank(comm, &rank);
   MPI_Comm_size(comm, &ranks);
   return tg_comm_agree(comm, tg_statistics_compute(&job, rank, ranks));
+}
+
+/* As a new file has it: the number that counts 0, the others NaN. context: a tg_statistics_job. */
+static tg_status clear_task(const void *context, bool moments, int what, int s) {
+  const tg_statistics_job *job = context;
+  const int64_t inner = tg_results_inner(job->m, moments ? what : tg_correlation_fields[what].x_field);
+  double *values = NULL;
+  tg_status st = TG_ALLOC(inner, &values);
+  for (int w = 0; st == TG_OK && w < (moments ? (int)TG_N_MOMENTS : (int)TG_N_R); w++) {
+    for (int64_t a = 0; a < inner; a++) values[a] = w == (moments ? 0 : (int)TG_R_N) ? 0.0 : NAN;
+    st = write_numbers((void *)job, moments, what, w, s, values, inner);
+  }
+  free(values);
+  return st;
+}
+
+tg_status tg_statistics_clear(MPI_Comm comm, const tg_study *study, int model, tg_results *results) {
+  const tg_statistics_job job = {.results = results, .model = model, .m = &study->models[model]};
+  int rank, ranks;
+  MPI_Comm_rank(comm, &rank);
+  MPI_Comm_size(comm, &ranks);
+  return tg_comm_agree(comm, do_share(job.m, rank, ranks, clear_task, &job));
 }

@@ -30,4 +30,8 @@ tg_status tg_statistics_compute(const tg_statistics_job *job, int rank, int rank
  *  rank; a task's result does not depend on who does it. errors: agreed on */
 tg_status tg_statistics_run(MPI_Comm comm, const tg_study *study, int model, tg_results *results);
 
+/** Collective. Makes statistics/ and correlations/ of one model as those of a new file: its rows are no longer what they were made
+ *  of. errors TG_EIO, TG_EINTERNAL, agreed on */
+tg_status tg_statistics_clear(MPI_Comm comm, const tg_study *study, int model, tg_results *results);
+
 #endif

@@ -22,6 +22,7 @@ typedef struct {
   int n_rows, row_model;
   int64_t under_way;  /* the shard whose first layer is being read, -1: none */
   int64_t unreported; /* clouds done since the last request for a shard */
+  bool begun;         /* a shard, at least */
   double started;
   tg_progress progress;
   tg_worker_report report;
@@ -29,10 +30,14 @@ typedef struct {
 
 /* ---- between units of work ---- */
 
+/* One shard is done however short the time is: runs that are limited again and again get to an end. */
+static bool is_out_of_time(const worker *w) {
+  return w->begun && w->job->max_seconds > 0.0 && tg_seconds() - w->started > w->job->max_seconds;
+}
+
 static void tick(void *context) {
   worker *w = context;
-  if (tg_stop_asked() || (w->job->max_seconds > 0.0 && tg_seconds() - w->started > w->job->max_seconds))
-    tg_handout_stop(w->handout);
+  if (tg_stop_asked() || is_out_of_time(w)) tg_handout_stop(w->handout);
   if (w->rank != 0) return;
   tg_handout_poll(w->handout);
   tg_progress_show(&w->progress, tg_handout_done(w->handout) + w->unreported);
@@ -45,6 +50,14 @@ static int64_t next_ticket(worker *w) {
   w->unreported = 0;
   tg_lap(&last, &w->report.idle);
   return ticket;
+}
+
+/* A shard that was taken ahead, unless a stop was asked for meanwhile. */
+static int64_t unless_stopped(worker *w, int64_t ticket) {
+  tick(w);
+  if (ticket < 0 || !tg_handout_stopped(w->handout)) return ticket;
+  tg_handout_give_back(w->handout);
+  return next_ticket(w);
 }
 
 static void start_reading(worker *w, const tg_shard *shard, int l) {
@@ -175,6 +188,7 @@ static tg_status write_shard(worker *w, const tg_shard *shard) {
 static tg_status do_shard(worker *w, int64_t ticket, int64_t *next) {
   const tg_shard *shard = &w->job->plan->shards[ticket];
   double last = tg_seconds(), idle = w->report.idle;
+  w->begun = true;
   TG_TRY(prepare_model(w, shard->model));
   TG_TRY(prepare_rows(w, shard->model, shard->end - shard->first));
   if (info_of(w, shard)->measured)
@@ -196,7 +210,7 @@ static tg_status work(worker *w) {
   while (ticket >= 0) {
     int64_t next = NOT_ASKED;
     TG_TRY(do_shard(w, ticket, &next));
-    ticket = next == NOT_ASKED ? next_ticket(w) : next;
+    ticket = next == NOT_ASKED ? next_ticket(w) : unless_stopped(w, next);
   }
   return TG_OK;
 }
@@ -249,9 +263,9 @@ tg_status tg_worker_run(const tg_worker_job *job, tg_worker_report *report, int 
     if (w.rank == 0) tg_progress_start(&w.progress, tg_study_clouds(job->study), job->clouds_before);
     const tg_status worked = work(&w);
     if (worked != TG_OK) tg_comm_abort(worked);
+    tg_handout_finish(w.handout, w.unreported, (tg_tick){tick, &w});
     *stopped = w.rank == 0 && tg_handout_given(w.handout) < job->plan->n;
-    tg_handout_finish(w.handout, (tg_tick){tick, &w});
-    if (w.rank == 0) tg_progress_end(&w.progress, tg_handout_done(w.handout) + w.unreported);
+    if (w.rank == 0) tg_progress_end(&w.progress, tg_handout_done(w.handout));
     MPI_Bcast(stopped, 1, MPI_INT, 0, job->comm);
     tg_signals_release();
     collect(&w);

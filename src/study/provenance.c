@@ -128,7 +128,7 @@ tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_
   TG_TRY(add(out, "ranks", "%d ranks x %d BLAS threads", ranks, config->blas_threads));
   TG_TRY(add(out, "seeds", "shuffle %" PRIu64 ", statistics %" PRIu64, config->shuffle_seed, config->statistics_seed));
   TG_TRY(add(out, "start", "%s", now));
-  return add(out, "end", "%-*s", TG_END_TIME_ROOM - 1, "(not ended)");
+  return add(out, "end", "%-*s", TG_END_TIME_ROOM - 1, TG_NOT_ENDED);
 }
 
 void tg_provenance_free(tg_provenance_list *list) {

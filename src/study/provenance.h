@@ -7,6 +7,9 @@
 
 enum { TG_N_PROVENANCE = 14, TG_END_TIME_ROOM = 32, TG_DIGEST_ROOM = 65 };
 
+/** What stands in `end` while a run goes on. */
+#define TG_NOT_ENDED "(not ended)"
+
 typedef struct {
   tg_provenance items[TG_N_PROVENANCE]; /* texts owned */
   int n;

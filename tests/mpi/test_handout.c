@@ -42,7 +42,7 @@ static harvest take_all(int64_t n_tickets, double seconds, int stop_after) {
     if (rank == 0 && stop_after == h.n) tg_handout_stop(handout);
   }
   for (int a = 0; a < 3; a++) h.went_on = h.went_on || tg_handout_next(handout, 0) != -1;
-  tg_handout_finish(handout, (tg_tick){NULL, NULL});
+  tg_handout_finish(handout, 0, (tg_tick){NULL, NULL});
   h.done = tg_handout_done(handout);
   h.given = tg_handout_given(handout);
   MPI_Barrier(MPI_COMM_WORLD);
@@ -91,17 +91,64 @@ static void ranks_of_different_speed_share_the_tickets(void) {
   ASSERT_ON_ALL(rank > 0 || h.done == units_up_to(40 * ranks));
 }
 
-/* Oracle: counting. What was given before the stop is worked off by whoever has it, and nothing else. */
+/* Whether the tickets of all ranks are different ones, `given` of them, of `done` units together. Collective. */
+static bool are_those_given(const harvest *h) {
+  static int times[MAX_TICKETS];
+  int64_t sums[2] = {h->n, 0};
+  bool good = !h->went_on;
+  memset(times, 0, sizeof times);
+  for (int64_t a = 0; a < h->n && good; a++) {
+    good = h->tickets[a] >= 0 && h->tickets[a] < MAX_TICKETS;
+    if (good) times[h->tickets[a]]++;
+    sums[1] += h->tickets[a] % 7 + 1;
+  }
+  MPI_Allreduce(MPI_IN_PLACE, times, MAX_TICKETS, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+  MPI_Allreduce(MPI_IN_PLACE, sums, 2, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+  for (int a = 0; a < MAX_TICKETS; a++) good = good && times[a] <= 1;
+  return good && (rank > 0 || (sums[0] == h->given && sums[1] == h->done));
+}
+
+/* Oracle: counting. What was begun before the stop is worked off by whoever has it, and nothing else. */
 static void after_a_stop_nothing_is_given(void) {
   for (int stop_after = 0; stop_after <= 4; stop_after += 2)
     for (int huge = 0; huge < 2; huge++) {
-      harvest h = take_all(huge ? INT64_MAX : MAX_TICKETS, 0.002, stop_after);
+      const harvest h = take_all(huge ? INT64_MAX : MAX_TICKETS, 0.002, stop_after);
       ASSERT_ON_ALL(rank > 0 || h.given < MAX_TICKETS);
       ASSERT_ON_ALL(rank > 0 || h.n == stop_after);
-      ASSERT_ON_ALL(rank > 0 || h.done == units_up_to(h.given));
-      MPI_Bcast(&h.given, 1, MPI_INT64_T, 0, MPI_COMM_WORLD);
-      ASSERT_ON_ALL(once_each(&h, h.given));
+      ASSERT_ON_ALL(are_those_given(&h));
     }
+}
+
+/* Oracle: counting. Every rank has begun a ticket, and holds the next one, which rank 0 has given ahead; then `who` is asked to
+ * stop. Nobody begins another.
+ * taken  the ranks have taken the next one too, as one does to read it ahead, and give it back by themselves */
+static void stop_with_tickets_held(int who, bool taken) {
+  tg_handout *handout = NULL;
+  ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, 100 * ranks, &handout) == TG_OK);
+  ASSERT_ON_ALL(tg_handout_next(handout, 0) >= 0);
+  for (int phase = 0; phase < 1 + taken; phase++) {
+    work(handout, 0.05);
+    MPI_Barrier(MPI_COMM_WORLD);
+    ASSERT_ON_ALL(tg_handout_ready(handout));
+    if (taken && phase == 0) ASSERT_ON_ALL(tg_handout_next(handout, 0) >= 0);
+  }
+  ASSERT_ON_ALL(!tg_handout_stopped(handout));
+  for (int a = 0; rank == who && a < 3; a++) tg_handout_stop(handout);
+  work(handout, 0.05); /* rank 0 hears of it, and tells the others */
+  MPI_Barrier(MPI_COMM_WORLD);
+  ASSERT_ON_ALL(tg_handout_stopped(handout));
+  if (taken) tg_handout_give_back(handout);
+  const int64_t next[2] = {tg_handout_next(handout, 1), tg_handout_next(handout, 0)};
+  tg_handout_finish(handout, 10, (tg_tick){NULL, NULL}); /* in which rank 0 answers the others */
+  ASSERT_ON_ALL(next[0] == -1 && next[1] == -1);
+  ASSERT_ON_ALL(rank > 0 || tg_handout_given(handout) == ranks);
+  ASSERT_ON_ALL(rank > 0 || tg_handout_done(handout) == 11 * ranks);
+  tg_handout_destroy(&handout);
+}
+
+static void tickets_held_at_a_stop_are_given_back(void) {
+  for (int who = 0; who < ranks; who++)
+    for (int taken = 0; taken < 2; taken++) stop_with_tickets_held(who, taken);
 }
 
 /* Oracle: the same by a hand-out for everybody else. The last rank sleeps 0.6 s over a ticket, the others 20 ms; from the
@@ -145,7 +192,7 @@ static void the_next_ticket_is_there_when_it_is_asked_for(void) {
   }
   tg_handout_stop(handout);
   while (tg_handout_next(handout, 0) >= 0) continue;
-  tg_handout_finish(handout, (tg_tick){NULL, NULL});
+  tg_handout_finish(handout, 0, (tg_tick){NULL, NULL});
   ASSERT_ON_ALL(!tg_handout_ready(handout)); /* nothing is left to be taken */
   tg_handout_destroy(&handout);
   tg_handout_destroy(&handout); /* safe on NULL */
@@ -161,7 +208,7 @@ static void rank_0_calls_back_while_it_waits_for_the_others(void) {
   const double start = tg_seconds();
   while (tg_handout_next(handout, 0) >= 0)
     if (rank > 0 && rank == ranks - 1) work(handout, 0.2);
-  tg_handout_finish(handout, (tg_tick){count_call, &calls});
+  tg_handout_finish(handout, 0, (tg_tick){count_call, &calls});
   const double waited = tg_seconds() - start;
   ASSERT_ON_ALL(waited < 2.0);
   /* a rank that is served late may get no ticket, and then it does not sleep */
@@ -178,7 +225,7 @@ static void handouts_in_a_row_do_not_mix(void) {
     tg_handout *handout = NULL;
     if (tg_handout_create(MPI_COMM_WORLD, 3 * ranks, &handout) != TG_OK) continue;
     while (tg_handout_next(handout, 0) >= 0) counts[a]++;
-    tg_handout_finish(handout, (tg_tick){NULL, NULL});
+    tg_handout_finish(handout, 0, (tg_tick){NULL, NULL});
     tg_handout_destroy(&handout);
   }
   MPI_Allreduce(MPI_IN_PLACE, counts, 20, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
@@ -200,7 +247,7 @@ static void one_look_answers_all_that_have_asked(void) {
   const bool answered = rank > 0 || tg_handout_given(handout) == 3 * (ranks - 1);
   if (rank == 0) tg_handout_stop(handout);
   while (tg_handout_next(handout, 0) >= 0) continue;
-  tg_handout_finish(handout, (tg_tick){NULL, NULL});
+  tg_handout_finish(handout, 0, (tg_tick){NULL, NULL});
   tg_handout_destroy(&handout);
   ASSERT_ON_ALL(made == TG_OK);
   ASSERT_ON_ALL(answered);
@@ -216,7 +263,7 @@ static void all_others_begin_with_a_ticket(void) {
     ASSERT_ON_ALL(rank == 0 || first == (rank <= n ? rank - 1 : -1));
     ASSERT_ON_ALL(rank > 0 || tg_handout_given(handout) == (n < ranks - 1 ? n : ranks - 1));
     while (tg_handout_next(handout, 0) >= 0) continue;
-    tg_handout_finish(handout, (tg_tick){NULL, NULL});
+    tg_handout_finish(handout, 0, (tg_tick){NULL, NULL});
     tg_handout_destroy(&handout);
   }
 }
@@ -227,6 +274,7 @@ int main(int argc, char **argv) {
       {"every ticket is given once", every_ticket_is_given_once},
       {"ranks of different speed share the tickets", ranks_of_different_speed_share_the_tickets},
       {"after a stop nothing is given", after_a_stop_nothing_is_given},
+      {"tickets held at a stop are given back", tickets_held_at_a_stop_are_given_back},
       {"a sleeper keeps no ticket near the end", a_sleeper_keeps_no_ticket_near_the_end},
       {"a slow rank gets fewer tickets", a_slow_rank_gets_fewer_tickets},
       {"the next ticket is there when it is asked for", the_next_ticket_is_there_when_it_is_asked_for},

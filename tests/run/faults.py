@@ -1,8 +1,10 @@
 """Faults made on purpose: system calls that fail or kill (strace), small and read-only file systems (mount)."""
 import contextlib
+import os
 import pathlib
 import shlex
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -22,6 +24,16 @@ def on_rank(rank, command):
     if rank is None:
         return tuple(command)
     return ("sh", "-c", f'[ "${{OMPI_COMM_WORLD_RANK:-0}}" != {rank} ] || exec {shlex.join(command)} "$@"; exec "$@"', "sh")
+
+
+def ask_to_stop(pids, look):
+    """SIGUSR1 for all ranks while they stand still; returns what look() sees then: nothing is done between the two."""
+    seen = None
+    for number in (signal.SIGSTOP, signal.SIGUSR1, signal.SIGCONT):
+        for pid in pids:
+            os.kill(pid, number)
+        seen = look() if number == signal.SIGSTOP else seen
+    return seen
 
 
 def can_trace():

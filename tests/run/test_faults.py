@@ -2,7 +2,7 @@
 
 Oracle: an undisturbed run. After each fault there is no file, or one that opens, is not called complete, and holds the
 undisturbed numbers wherever `status` says done; --resume then gives the same bytes. docs/faults.md has a row for each test
-here: the test of the table compares the names."""
+here: the test of the table compares the names. Those of `extract` stand in test_extract_faults.py."""
 import contextlib
 import os
 import pathlib
@@ -120,12 +120,6 @@ class Full(Case):
                 self.fails(IO, "results.h5.part", "No space left on device", arguments=("run", config))
                 self.assertEqual(os.listdir(disk), [])
 
-    def test_disk_full_at_the_start_of_extract(self):
-        with faults.small_disk(self.path("disk"), "64k") as disk:
-            self.fails(IO, "states.h5.part: No space left on device", "the file needs",
-                       arguments=("extract", self.study_file, "--out", disk / "states.h5"))
-            self.assertEqual(os.listdir(disk), [])
-
     def test_disk_full_by_others(self):
         """What a run needs is its own from the start: that others fill the disk then does not matter."""
         with faults.small_disk(self.path("disk"), "4m") as disk:
@@ -237,6 +231,13 @@ class Broken(Case):
                 self.check_file()
                 self.goes_on()
 
+    def test_open_error(self):
+        """One rank alone cannot open the results; so it looks before the open in which all take part."""
+        self.fails(IO, "results.h5: cannot be opened for writing (Permission denied)",
+                   wrap=inject("openat:error=EACCES:when=1", on=[self.results], rank=1))
+        self.check_file()
+        self.goes_on()
+
     def test_read_error(self):
         """An input's disk fails at the start and in mid-run."""
         for ranks, rank, when, words in ((2, 0, 5, ["a.h5"]), (2, 1, 5, ["a.h5"]), (None, 0, "150+", ["h5: hidden_states["])):
@@ -329,6 +330,21 @@ class Output(Case):
                 self.assertGreater(self.goes_on(), 0)
                 self.results.unlink()
 
+    def test_output_replaced(self):
+        """Another file takes its place, or it is removed and one is made again: the run cannot end well, the other file stays."""
+        for ranks, how in ((None, "renamed over"), (2, "renamed over"), (2, "made again")):
+            with self.subTest(ranks=ranks, how=how):
+                process = self.start(ranks=ranks, **AT_ONCE)
+                other = self.path("other") if how == "renamed over" else self.results
+                self.results.unlink() if how == "made again" else None
+                other.write_text("mine\n")
+                other.replace(self.results)
+                result = self.finish(process)
+                self.assertEqual(result.code, IO, result)
+                self.assertIn("results.h5: was replaced by another file during the run", result.errors[0])
+                self.assertEqual(self.results.read_text(), "mine\n")
+                self.results.unlink()
+
     def test_directory_removed(self):
         self.path("out").mkdir()
         self.results = self.path("out") / "results.h5"
@@ -338,25 +354,6 @@ class Output(Case):
         result = self.finish(process)
         self.assertEqual(result.code, IO, result)
         self.assertIn("results.h5: was removed or renamed during the run", result.errors[0])
-
-    @needs_strace
-    def test_extract_output_removed(self):
-        """Nothing empty comes in its place."""
-        part = self.path("x.h5.part")
-        source = self.config(files(*[INPUTS / name for name in ("a.h5", "b.h5")]))
-        process = support.start("extract", source, "--out", self.path("x.h5"), ranks=2,
-                                wrap=inject("pwrite64:delay_enter=10000", on=[part]))
-        self.addCleanup(self.end, process)
-        stop = time.monotonic() + 30
-        while time.monotonic() < stop:
-            time.sleep(0.05)
-            with contextlib.suppress(OSError, KeyError), h5py.File(part) as file:
-                if file["done"][...].any():
-                    break
-        part.unlink()
-        result = self.finish(process)
-        self.assertEqual(result.code, IO, result)
-        self.assertEqual(list(self.directory.glob("x.h5")) + list(self.directory.glob("x.h5.part")), [], result)
 
     def test_read_only_directory(self):
         with faults.small_disk(self.path("disk"), "4m") as disk, faults.read_only(disk):
@@ -451,6 +448,28 @@ class Ranks(Case):
                 self.assertLess(self.check_file(), 192)
         self.goes_on()
 
+    def test_stop_in_a_shard(self):
+        """Shards of 0.3 s: after a stop each rank finishes the one in hand, at most, whatever was given to it ahead. The ranks stand
+        still while what is done is counted and the signal is sent, so nothing is between the two."""
+        slow = dict(prompts=1, shuffles=24, layers=2, tokens=60, width=12, slow_prompt=0)
+        self.use(synthetic(**slow, slow_seconds=0))
+        self.run_ok("run", self.study_file)
+        expected["levels"] = support.load_models(self.results)
+        self.use(synthetic(**slow, slow_seconds=0.3), "levels")
+        for ranks in (2, 3):
+            with self.subTest(ranks=ranks):
+                self.results.unlink()
+                process = self.start(ranks=ranks)
+                before = faults.ask_to_stop([self.rank_of(process, rank) for rank in range(ranks)], self.check_file)
+                result = self.finish(process)
+                self.assertEqual((result.code, result.errors), (STOPPED, []), result)
+                done = self.check_file()
+                self.assertEqual(done % 2, 0, "a shard is two layers")
+                self.assertLessEqual(done // 2 - before // 2, ranks, f"shards were begun after the stop\n{result}")
+                self.assertIn(f" {done} of 48 clouds", result.err)
+                self.assertIn(f"stopped early: {48 - done} clouds are left", result.err)
+                self.assertEqual(self.goes_on(), done)
+
     def test_more_ranks_than_cores(self):
         self.use(synthetic(**{**SLOW, "slow_seconds": 0}))
         self.run_ok("run", self.study_file, ranks=16, timeout=120)
@@ -477,11 +496,11 @@ class Ranks(Case):
 
 class Table(unittest.TestCase):
     def test_names_in_the_table(self):
-        """docs/faults.md has a row for each test here and in test_kills.py, and each row a test."""
+        """docs/faults.md has a row for each test here, in test_extract_faults.py and in test_kills.py, and each row a test."""
         rows = [line for line in (support.SOURCE / "docs/faults.md").read_text().splitlines() if re.match(r"\| (?!fault )", line)]
         named = [re.search(r"\| `(test_\w+)` \|$", row) for row in rows]
         self.assertEqual([row for row, name in zip(rows, named) if not name], [])
-        there = [name for file in ("test_faults.py", "test_kills.py")
+        there = [name for file in ("test_faults.py", "test_extract_faults.py", "test_kills.py")
                  for name in re.findall(r"^    def (test_\w+)", (support.HERE / file).read_text(), re.M)]
         self.assertEqual(sorted(m.group(1) for m in named), sorted(set(there) - {"test_names_in_the_table"}))
 

@@ -139,6 +139,38 @@ class Kills(support.Case):
         print(f"{len(places)} system calls: {outcomes}")
         self.assertGreater(min(outcomes.values()), 0)
 
+    @needs_strace
+    def test_kill_while_clouds_are_taken_back(self):
+        """A complete file with damaged clouds is resumed, and killed at writes and at the first flush: it is called complete
+        only as long as no cloud was taken back, and then that is so on the disk before."""
+        self.prepare(**{**SMALL, "prompts": 8})
+        self.run_ok("run", self.study_file, ranks=2)
+        with h5py.File(self.results, "a") as file:
+            file["models/model/cosine_similarity/mean"][:, 0, 1] = 7.0
+            status = file["models/model/status"].id.get_offset()
+        damaged, log, seen = self.results.read_bytes(), self.path("calls"), set()
+        self.run_ok("run", self.study_file, "--resume", ranks=2, wrap=inject("pwrite64", on=[self.results], rank=0, log=log))
+        places = [int(place) for place in re.findall(r" (\d+)\) += \d+$", log.read_text(), re.M)]
+        first = next(a for a, place in enumerate(places) if status <= place < status + 4 * 16) + 1
+        for rank, call, n in [(0, "pwrite64", n) for n in (1, 2, 3, first // 2, first, first + 1, first + 5)] + [(0, "fsync", 1), (1, "fsync", 1)]:
+            message = f"rank {rank} killed at {call} {n}"
+            self.results.write_bytes(damaged)
+            result = support.run("run", self.study_file, "--resume", ranks=2, timeout=30, **AT_ONCE,
+                                 wrap=inject(f"{call}:signal=KILL:when={n}", on=[self.results], rank=rank))
+            self.assertEqual(result.code, 128 + signal.SIGKILL, f"{message}\n{result}")
+            with h5py.File(self.results) as file:
+                complete, end = file["complete"][()] == 1, file["provenance/end"][()].rstrip(b"\0 ")
+                all_done = (file["models/model/status"][...] > 0).all()
+                counts = file["models/model/statistics/loss/n"][...]
+            self.assertTrue(all_done or not complete, f"{message}: a file that lacks clouds is called complete")
+            self.assertTrue(all_done or call != "fsync", f"{message}: a cloud was taken back before the disk had that the file is not complete")
+            self.assertEqual(end == b"(not ended)" and (counts == 0).all() or all_done, True, f"{message}: {end} {counts}")
+            self.assertEqual("not complete" in self.run_ok("info", self.results).out, not complete, message)
+            seen.add((bool(complete), bool(all_done)))
+            self.run_ok("run", self.study_file, "--resume", ranks=2)
+            self.assert_same_bytes(support.load_models(self.results), self.expected, message)
+        self.assertEqual(seen, {(True, True), (False, True), (False, False)})
+
     def calls_of(self, rank, paths):
         """How often a rank makes each kind of call that opens, writes, keeps, renames or closes."""
         log = self.path("calls")
