@@ -181,14 +181,19 @@ static tg_status create_checksums(hid_t file, hid_t links, const tg_results_mode
 static tg_status create_text(hid_t file, hid_t links, const tg_provenance *item) {
   char name[256];
   snprintf(name, sizeof name, "/provenance/%s", item->name);
+  const size_t length = strlen(item->text) + 1, room = item->room > length ? item->room : length;
+  char *text = NULL;
+  TG_TRY(TG_ALLOC(room, &text)); /* zeros behind its end */
+  memcpy(text, item->text, length);
   const hid_t type = H5Tcopy(H5T_C_S1);
-  H5Tset_size(type, strlen(item->text) + 1);
+  H5Tset_size(type, room);
   const hid_t dataset = create_dataset(file, links, name, type, 0, NULL);
   tg_status st = created(dataset, name);
-  if (st == TG_OK && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, item->text) < 0)
+  if (st == TG_OK && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0)
     st = tg_fail(TG_EIO, TG_HERE, "%s cannot be written (%s)", name, tg_h5_reason());
   if (dataset >= 0) H5Dclose(dataset);
   H5Tclose(type);
+  free(text);
   return st;
 }
 

@@ -330,22 +330,62 @@ tg_status tg_results_read_correlation(tg_results *results, int model, int group,
   return move_correlation(results, model, group, which, s, values, NULL);
 }
 
+/* ---- texts ---- */
+
+/* A text of /provenance as it stands in the file, with the bytes that it has room for. Caller frees; NULL where there is none. */
+static char *read_text(const tg_results *r, const char *path, hid_t *dataset, hid_t *type) {
+  *dataset = tg_h5_has(r->file, path) ? H5Dopen2(r->file, path, H5P_DEFAULT) : -1;
+  *type = *dataset >= 0 ? H5Dget_type(*dataset) : -1;
+  char *text = *type >= 0 ? calloc(H5Tget_size(*type) + 1, 1) : NULL;
+  if (text && tg_h5_move(*dataset, 0, NULL, NULL, *type, text, NULL) >= 0) return text;
+  free(text);
+  return NULL;
+}
+
+static void close_text(hid_t dataset, hid_t type, char *text) {
+  if (type >= 0) H5Tclose(type);
+  if (dataset >= 0) H5Dclose(dataset);
+  free(text);
+}
+
+/* Appends a line; the oldest but the first go where there is no room. */
+static bool append_line(char *text, size_t room, const char *line) {
+  char *second = strchr(text, '\n');
+  while (second && strlen(text) + strlen(line) + 2 > room) {
+    char *third = strchr(second + 1, '\n');
+    if (!third) return false;
+    memmove(second + 1, third + 1, strlen(third + 1) + 1);
+  }
+  const size_t length = strlen(text);
+  if (length + strlen(line) + 2 > room) return false;
+  memset(text + length, 0, room - length);
+  sprintf(text + length, "%s\n", line);
+  return true;
+}
+
+tg_status tg_results_add_session(tg_results *results, const char *line) {
+  hid_t dataset, type;
+  char *text = read_text(results, "/provenance/sessions", &dataset, &type);
+  const bool good = !text || (append_line(text, H5Tget_size(type), line) &&
+                              tg_h5_move(dataset, 0, NULL, NULL, type, NULL, text) >= 0);
+  close_text(dataset, type, text);
+  TG_CHECK(good, TG_EIO, "%s: the session cannot be written (%s)", results->path, tg_h5_reason());
+  return TG_OK;
+}
+
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end) {
   const int32_t value = complete;
+  hid_t dataset, type;
   TG_TRY(tg_file_still_there(results->path, &results->identity));
   const hid_t flag = H5Dopen2(results->file, "/complete", H5P_DEFAULT);
-  const hid_t text = H5Dopen2(results->file, "/provenance/end", H5P_DEFAULT), type = text >= 0 ? H5Dget_type(text) : -1;
-  bool good = flag >= 0 && type >= 0 && H5Tget_size(type) > strlen(end);
-  char *padded = good ? calloc(H5Tget_size(type), 1) : NULL;
-  good = good && padded;
+  char *text = read_text(results, "/provenance/end", &dataset, &type);
+  bool good = flag >= 0 && text && H5Tget_size(type) > strlen(end);
   if (good) {
-    strcpy(padded, end);
-    good = tg_h5_move(text, 0, NULL, NULL, type, NULL, padded) >= 0 &&
+    strncpy(text, end, H5Tget_size(type));
+    good = tg_h5_move(dataset, 0, NULL, NULL, type, NULL, text) >= 0 &&
            tg_h5_move(flag, 0, NULL, NULL, H5T_NATIVE_INT32, NULL, &value) >= 0;
   }
-  free(padded);
-  if (type >= 0) H5Tclose(type);
-  if (text >= 0) H5Dclose(text);
+  close_text(dataset, type, text);
   if (flag >= 0) H5Dclose(flag);
   TG_CHECK(good, TG_EIO, "%s: the end of the run cannot be written (%s)", results->path, tg_h5_reason());
   return TG_OK;

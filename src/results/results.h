@@ -31,6 +31,7 @@ typedef struct {
 /** A text of /provenance. */
 typedef struct {
   const char *name, *text;
+  size_t room; /* bytes that it may grow to; 0: as long as it is */
 } tg_provenance;
 
 typedef struct {
@@ -123,6 +124,10 @@ tg_status tg_results_write_correlation(tg_results *results, int model, int group
 /** Reads the same back. */
 tg_status tg_results_read_moment(tg_results *results, int model, int field, int which, int s, double *values);
 tg_status tg_results_read_correlation(tg_results *results, int model, int group, int which, int s, double *values);
+
+/** One rank: adds a line to /provenance/sessions; where there is no room, earlier ones go, but for the first. A file without such a text
+ *  is left as it is. */
+tg_status tg_results_add_session(tg_results *results, const char *line);
 
 /** One rank: writes /complete and /provenance/end. */
 tg_status tg_results_write_end(tg_results *results, bool complete, const char *end);

@@ -5,6 +5,7 @@
 #include "run/logit_metric.h"
 #include "parallel/comm.h"
 #include "run/prepare.h"
+#include "run/resume.h"
 #include "run/share.h"
 #include "study/provenance.h"
 #include "results/lock.h"
@@ -28,7 +29,7 @@ typedef struct {
   tg_study study;
   tg_shared_prompts shared;
   tg_lock lock;
-  bool resume; /* rank 0: there is a file to go on with */
+  bool resume; /* there is a file to go on with */
   tg_provenance_list provenance;
   tg_results_layout layout;
   tg_results *results;
@@ -61,34 +62,6 @@ static tg_status same_study(run *r) {
   return tg_comm_same(r->comm, r->study.inputs, strlen(r->study.inputs), "the inputs");
 }
 
-/* The section that a line of a config stands in: the last line before it that is not indented. */
-static const char *section_of(const char *text, const char *line) {
-  const char *section = line;
-  while (section > text && (*section == ' ' || *section == '-')) {
-    section--; /* the end of the line before */
-    while (section > text && section[-1] != '\n') section--;
-  }
-  return section;
-}
-
-static tg_status compare_with_earlier(const run *r, const char *name, const char *what, const char *now) {
-  char *before = NULL;
-  TG_TRY(tg_results_read_provenance(r->config->output, name, &before));
-  const char *a = before, *b = now;
-  while (*a && *a == *b) a++, b++;
-  tg_status st = TG_OK;
-  if (*a != *b) {
-    while (a > before && a[-1] != '\n') a--, b--;
-    const char *section = section_of(before, a);
-    st = tg_fail(TG_ECONFIG, TG_HERE, "%s: cannot resume, the %s changed: %.*s%s was '%.*s', is now '%.*s'",
-                 r->config->output, what, section < a ? (int)strcspn(section, "\n") : 0, section,
-                 section < a ? "" : "it", (int)strcspn(a + strspn(a, " "), "\n"), a + strspn(a, " "),
-                 (int)strcspn(b + strspn(b, " "), "\n"), b + strspn(b, " "));
-  }
-  free(before);
-  return st;
-}
-
 /* Rank 0: what the output allows. */
 static tg_status check_output(run *r) {
   const char *output = r->config->output;
@@ -101,8 +74,7 @@ static tg_status check_output(run *r) {
            "%s: exists; --resume goes on with it, --force replaces it", output);
   r->resume = there && r->options->resume;
   if (!r->resume) return TG_OK;
-  TG_TRY(compare_with_earlier(r, "config_values", "config", r->config->resolved_values));
-  TG_TRY(compare_with_earlier(r, "inputs", "inputs", r->study.inputs));
+  TG_TRY(tg_resume_check(&r->study));
   return tg_results_has_checksums(output, &r->layout);
 }
 
@@ -189,11 +161,10 @@ static tg_status begin_again(run *r) {
 /* Collective. What is done already, and still is what was written. */
 static tg_status take_over(run *r) {
   const double start = tg_seconds();
-  int resume = r->resume;
-  MPI_Bcast(&resume, 1, MPI_INT, 0, r->comm);
   TG_TRY(share_status(r));
   count_done(r);
-  if (!resume) return TG_OK;
+  if (!r->resume) return TG_OK;
+  TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? tg_resume_note(&r->study, r->ranks, r->results) : TG_OK));
   const int64_t before = r->clouds_before, all = tg_study_clouds(&r->study);
   for (int m = 0; m < r->study.n_models; m++) TG_TRY(check_model(r, m));
   count_done(r);
@@ -313,6 +284,8 @@ static void warn_of_kernels(const run *r) {
 static tg_status execute(run *r, int *stopped) {
   warn_of_kernels(r);
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? check_output(r) : TG_OK));
+  MPI_Bcast(&r->resume, 1, MPI_C_BOOL, 0, r->comm);
+  if (r->resume) TG_TRY(tg_resume_kernel(r->comm, &r->study));
   TG_TRY(tg_prepare_sources(r->comm, &r->study)); /* may find bad input, so before anything is made */
   TG_TRY(make_metrics(r));
   TG_TRY(tg_comm_agree(r->comm, r->rank == 0 ? make_output(r) : TG_OK));

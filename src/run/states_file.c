@@ -287,14 +287,8 @@ tg_status tg_states_close(tg_states_file **file, const char *path) {
 /* Moves a block at (p, s, then further) of a dataset, as it is in the file: reads into `read_into`, or writes where that is NULL. */
 static tg_status move_block(tg_states_file *f, int which, int rank, const hsize_t *start, const hsize_t *count,
                             void *read_into, const void *write_from) {
-  const hid_t dataset = f->datasets[which], type = H5Dget_type(dataset), space = H5Dget_space(dataset),
-              block = H5Screate_simple(rank, count, NULL);
-  herr_t moved = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
-  if (moved >= 0)
-    moved = read_into ? H5Dread(dataset, type, block, space, H5P_DEFAULT, read_into)
-                      : H5Dwrite(dataset, type, block, space, H5P_DEFAULT, write_from);
-  H5Sclose(block);
-  H5Sclose(space);
+  const hid_t type = H5Dget_type(f->datasets[which]);
+  const herr_t moved = tg_h5_move(f->datasets[which], rank, start, count, type, read_into, write_from);
   H5Tclose(type);
   TG_CHECK(moved >= 0, TG_EIO, "%s: prompt %lld, level %lld cannot be %s (%s)", f->layout->part, (long long)start[0],
            (long long)start[1], read_into ? "read" : "written", tg_h5_reason());

@@ -152,7 +152,8 @@ static void print_stages(const tg_worker_report *sum, int ranks, double wall_sec
   const double clouds = fmax(sum->clouds, 1.0);
   fprintf(stderr, "stages, ms a cloud:  %s %.3f  converting %.3f", sum->forward > 0.0 ? "forward pass" : "reading",
           1e3 * sum->reading / clouds, 1e3 * sum->converting / clouds);
-  for (int a = 0; a < TG_N_STAGES; a++) fprintf(stderr, "  %s %.3f", tg_stage_name(a), 1e3 * sum->stages[a] / clouds);
+  for (int a = 0; a < TG_N_STAGES; a++)
+    if (sum->stages[a] > 0.0) fprintf(stderr, "  %s %.3f", tg_stage_name(a), 1e3 * sum->stages[a] / clouds);
   fprintf(stderr, "  writing %.3f\n", 1e3 * sum->writing / clouds);
   double geometry = 0.0;
   for (int a = 0; a < TG_N_STAGES; a++) geometry += sum->stages[a];

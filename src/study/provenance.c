@@ -71,6 +71,19 @@ void tg_provenance_digest(const char *text, char out[TG_DIGEST_ROOM]) {
   SHA256Data((const uint8_t *)text, strlen(text), out);
 }
 
+const char *tg_provenance_engine(const tg_study *study) {
+  for (int m = 0; m < study->n_models; m++)
+    if (tg_source_describe(study->sources[m])->forward) return tg_source_engine();
+  return "none";
+}
+
+void tg_provenance_session(const tg_study *study, int ranks, char out[TG_SESSION_ROOM]) {
+  char now[TG_END_TIME_ROOM];
+  tg_provenance_time(now);
+  snprintf(out, TG_SESSION_ROOM, "%s  %s  %.24s  %.120s  %d ranks x %d BLAS threads", now, tg_provenance_version(),
+           tg_kernel_names[study->kernel], tg_provenance_cpu(), ranks, study->config->blas_threads);
+}
+
 static tg_status add(tg_provenance_list *list, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static tg_status add(tg_provenance_list *list, const char *name, const char *format, ...) {
@@ -80,7 +93,7 @@ static tg_status add(tg_provenance_list *list, const char *name, const char *for
   const int length = vasprintf(&text, format, args);
   va_end(args);
   TG_CHECK(length >= 0, TG_EINTERNAL, "no memory for provenance");
-  list->items[list->n++] = (tg_provenance){name, text};
+  list->items[list->n++] = (tg_provenance){name, text, 0};
   return TG_OK;
 }
 
@@ -111,10 +124,11 @@ static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
 
 tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out) {
   const tg_config *config = study->config;
-  char digest[TG_DIGEST_ROOM], now[TG_END_TIME_ROOM];
+  char digest[TG_DIGEST_ROOM], now[TG_END_TIME_ROOM], session[TG_SESSION_ROOM];
   *out = (tg_provenance_list){.n = 0};
   tg_provenance_digest(config->resolved, digest);
   tg_provenance_time(now);
+  tg_provenance_session(study, ranks, session);
   TG_TRY(add(out, "version", "%s", tg_provenance_version()));
   TG_TRY(add(out, "commit", "%s", TG_COMMIT));
   TG_TRY(add(out, "config", "%s", config->resolved));
@@ -125,6 +139,9 @@ tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_
   TG_TRY(add(out, "libraries", "%s", tg_provenance_libraries()));
   TG_TRY(add(out, "cpu", "%s", tg_provenance_cpu()));
   TG_TRY(add(out, "kernel", "%s", tg_provenance_kernel(study->kernel)));
+  TG_TRY(add(out, "engine", "%s", tg_provenance_engine(study)));
+  TG_TRY(add(out, "sessions", "%s\n", session));
+  out->items[out->n - 1].room = 64 * TG_SESSION_ROOM;
   TG_TRY(add(out, "ranks", "%d ranks x %d BLAS threads", ranks, config->blas_threads));
   TG_TRY(add(out, "seeds", "shuffle %" PRIu64 ", statistics %" PRIu64, config->shuffle_seed, config->statistics_seed));
   TG_TRY(add(out, "start", "%s", now));

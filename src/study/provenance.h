@@ -5,7 +5,7 @@
 #include "results/results.h"
 #include "study/study.h"
 
-enum { TG_N_PROVENANCE = 14, TG_END_TIME_ROOM = 32, TG_DIGEST_ROOM = 65 };
+enum { TG_N_PROVENANCE = 16, TG_END_TIME_ROOM = 32, TG_DIGEST_ROOM = 65, TG_SESSION_ROOM = 400 };
 
 /** What stands in `end` while a run goes on. */
 #define TG_NOT_ENDED "(not ended)"
@@ -26,6 +26,12 @@ void tg_provenance_time(char out[TG_END_TIME_ROOM]);
 
 /** SHA-256 of a text in hexadecimal digits. */
 void tg_provenance_digest(const char *text, char out[TG_DIGEST_ROOM]);
+
+/** The engine that models are run with; "none" where a study runs none. Static text. */
+const char *tg_provenance_engine(const tg_study *study);
+
+/** One session of a run in a line: start, program, kernel, CPU, ranks. */
+void tg_provenance_session(const tg_study *study, int ranks, char out[TG_SESSION_ROOM]);
 
 /** errors TG_EINTERNAL. Caller frees with tg_provenance_free, also after a failure. */
 tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_list *out);

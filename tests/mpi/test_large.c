@@ -28,7 +28,7 @@ static void a_block_above_two_gigabytes_is_written_and_read(void) {
                                             .k = K,
                                             .n_tokens = TOKENS,
                                             .observables = (uint64_t)1 << TG_OBSERVE_NEIGHBORS}};
-  const tg_provenance texts[] = {{"config", ""}, {"end", "                              "}};
+  const tg_provenance texts[] = {{"config", "", 0}, {"end", "                              ", 0}};
   const tg_results_layout layout = {&model, 1, texts, 2};
   char path[512];
   tg_results *results = NULL;
@@ -72,7 +72,7 @@ static void a_level_above_two_gigabytes_is_read(void) {
       .n_layers = LAYERS,
       .shape = {
           .n_scales = 1, .scales = {2}, .k = K, .n_tokens = 1, .observables = (uint64_t)1 << TG_OBSERVE_RECIPROCITY}};
-  const tg_provenance texts[] = {{"config", ""}, {"end", "                              "}};
+  const tg_provenance texts[] = {{"config", "", 0}, {"end", "                              ", 0}};
   const tg_results_layout layout = {&model, 1, texts, 2};
   char path[512];
   tg_results *results = NULL;

@@ -68,7 +68,7 @@ static tg_results_model model_of(int m) {
 
 static tg_results_model models[N_MODELS];
 static const tg_provenance provenance[] = {
-    {"config", "output: a.h5\n"}, {"empty", ""}, {"end", "                              "}};
+    {"config", "output: a.h5\n", 0}, {"empty", "", 0}, {"end", "                              ", 0}};
 static const tg_results_layout layout = {models, N_MODELS, provenance, 3};
 
 /* A number of its own for every place of every field; `code` names the field. */

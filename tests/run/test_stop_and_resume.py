@@ -287,6 +287,41 @@ class Refused(Case):
         self.run_ok("run", config, "--resume", ranks=2)
         self.assert_same_bytes(support.load_models(self.path("results.h5")), first)
 
+    def provenance(self, name, change=None):
+        with h5py.File(self.path("results.h5"), "r+") as file:
+            text = file[f"provenance/{name}"][()]
+            if change:
+                file[f"provenance/{name}"][()] = change(text)
+        return text.decode()
+
+    def test_another_program_or_engine(self):
+        """Of which the clouds that are there know nothing: an update in the middle is not mixed in without a word."""
+        self.assertEqual(self.provenance("engine"), "none")
+        self.provenance("version", lambda text: text.replace(b"0.", b"9.", 1))
+        self.resume_refused("the program changed: it was '9.", ranks=2)
+        self.provenance("version", lambda text: text.replace(b"9.", b"0.", 1))
+        self.provenance("engine", lambda text: b"nine")
+        self.resume_refused("the engine changed: it was 'nine', is now 'none'")
+
+    def test_the_kernel_stays(self):
+        """A resumed run takes the kernel of the clouds that are there, unless the config names another."""
+        kernel = self.provenance("kernel").split(":")[0]
+        other = "float32" if kernel == "split" else "split"
+        self.resume_refused(f"compute.kernel is {other} and its clouds were measured with {kernel}", compute={"kernel": other})
+        self.provenance("kernel", lambda text: text.replace(kernel.encode(), b"float32", 1))  # which all have
+        self.run_ok("run", self.config(files("a.h5"), **self.sections), "--resume", ranks=2)
+        self.assertEqual(self.provenance("sessions").splitlines()[1].split("  ")[2], "float32")
+
+    def test_each_session_has_its_line(self):
+        version = self.provenance("version")
+        self.run_ok("run", self.path("study.yaml"), "--resume", ranks=3)
+        lines = self.provenance("sessions").splitlines()
+        self.assertEqual(len(lines), 2, lines)
+        for line in lines:
+            self.assertRegex(line, r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ  " + re.escape(version) + "  ")
+        self.assertIn("3 ranks x 1 BLAS threads", lines[1])
+        self.assertIn(lines[1], self.run_ok("info", self.path("results.h5")).out)
+
     def test_force_and_resume_together(self):
         result = support.run("run", self.path("study.yaml"), "--resume", "--force")
         self.assertEqual(result.code, support.USAGE, result)
