@@ -1,10 +1,7 @@
 """`tokengeom figures` and `report`: every CSV against an independent recomputation from the per-prompt values
 (figures_oracle.py, to 1e-9: sums of at most a few hundred terms, moments near 1), cases with missing data, exit statuses, and
 the pictures that jobs/plot_figures.py draws from the CSVs (same bytes twice)."""
-import csv
-import hashlib
 import html.parser
-import importlib.util
 import math
 import os
 import re
@@ -17,96 +14,10 @@ import figures_oracle as oracle
 import h5py
 import numpy as np
 import support
+from figures_case import HAS_MATPLOTLIB, Figures, read_csv
 from support import clouds, files, write_states
 
 SCRIPT = support.SOURCE / "jobs" / "plot_figures.py"
-TOLERANCE = 1e-9
-BOOTSTRAP = 50
-KEYS = ["figure", "panel", "title", "caption", "units"]
-HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
-
-
-def read_csv(path):
-    """Comments (key, text) in order, columns, rows of text."""
-    lines = path.read_text().splitlines()
-    comments = [line[2:].partition(": ")[::2] if ": " in line else (line[2:].rstrip(":"), "") for line in lines if line[0] == "#"]
-    rest = lines[len(comments):]
-    return comments, rest[0], list(csv.reader(rest[1:]))
-
-
-def same_cell(text, expected):
-    if isinstance(expected, (set, frozenset)):  # any of these
-        return any(same_cell(text, one) for one in expected)
-    if isinstance(expected, str):
-        return text == expected
-    if isinstance(expected, (int, np.integer)):
-        return text == str(expected)
-    if not math.isfinite(expected):
-        return text == "nan"
-    return abs(float(text) - expected) <= TOLERANCE * max(1.0, abs(expected))
-
-
-class Figures(support.Case):
-    """Small studies of stored states."""
-
-    def states(self, name="a.h5", prompts=12, levels=3, layers=32, seed=1, ids=None, logits=True, bad=None, **others):
-        """12 prompts, 32 clouds of 24 tokens. bad: (prompt, level, layer) that is NaN"""
-        random, tokens, width = np.random.default_rng(seed), 24, 8
-        hidden = clouds(prompts, levels, layers, tokens, width, seed)
-        if bad:
-            hidden[bad] = np.nan
-        if logits:
-            others.setdefault("entropy", random.random((prompts, levels, tokens)) + 1)
-            others.setdefault("unembedding", random.normal(size=(20, width)))
-            others.setdefault("token_ids", random.integers(0, 20, (prompts, levels, tokens)))
-        others.setdefault("loss", random.random((prompts, levels)) + 2)
-        return write_states(self.path(name), hidden, ids=np.arange(prompts) * 7 + 3211 if ids is None else ids, **others)
-
-    def measure(self, *models, ranks=None, output="results.h5", **sections):
-        sections = {"statistics": {"bootstrap": BOOTSTRAP, "seed": 1},
-                    "observables": {"scales": [2, 4, 8, 16], "overlap_k": 8, "angle_layers": [10]},
-                    "figures": {"formats": ["csv"]}, **sections}
-        config = self.config(*models, name=output + ".yaml", output=str(self.path(output)), **sections)
-        self.run_ok("run", config, "--force", ranks=ranks, timeout=120)
-        return self.path(output)
-
-    def draw(self, *arguments, out="figures", **options):
-        result = self.run_ok("figures", *arguments, "--out", self.path(out), "--set", "figures.formats=[csv]", **options)
-        return result, {path.stem: path for path in sorted(self.path(out).glob("*.csv"))}
-
-    def check(self, paths, found, **options):
-        """All CSVs against the oracle: which there are, comments, columns, rows."""
-        expected = oracle.panels(paths, bootstrap=BOOTSTRAP, **options)
-        self.assertEqual(sorted(found), sorted(expected))
-        for name, (columns, rows) in expected.items():
-            comments, header, got = read_csv(found[name])
-            self.check_comments(name, comments, paths)
-            self.assertEqual(header, columns, name)
-            self.assertEqual(len(got), len(rows), name)
-            for number, (row, wanted) in enumerate(zip(got, rows)):
-                self.assertTrue(len(row) == len(wanted) and all(map(same_cell, row, wanted)), f"{name} row {number}: {row} {wanted}")
-
-    def check_comments(self, name, comments, paths):
-        keys = [key for key, _ in comments]
-        panel = name.split("_", 1) if "_" in name else [name, ""]
-        self.assertEqual(keys[:5] + keys[-1:], KEYS + ["config_sha256"], name)
-        self.assertEqual([comments[0][1], comments[1][1]], panel)
-        self.assertTrue(all(text for _, text in comments[2:]), name)
-        self.assertLessEqual(set(keys[5:-1]), {"source", "algorithm"}, name)
-        with h5py.File(paths[0]) as file:
-            self.assertEqual(comments[-1][1], hashlib.sha256(file["provenance/config_values"][()]).hexdigest())
-        sources = [text for key, text in comments if key == "source"]
-        self.assertEqual(len(sources), len(set(sources)), name)
-        self.assertTrue(sources or name == "fig01_shuffle", name)
-        for source in sources:
-            held = 0
-            for path in paths:
-                with h5py.File(path) as file:
-                    held += source in file
-            self.assertEqual(held, 1, f"{name}: {source}")
-
-    def caption(self, path):
-        return dict(read_csv(path)[0])["caption"]
 
 
 class Data(Figures):
@@ -338,74 +249,6 @@ class Errors(Figures):
         with h5py.File(results, "r+") as file:
             del file["models/model/correlations/id_loss/pearson_p"]
         self.fails(support.BAD_DATA, "pearson_p", results, "--out", self.path("figures"))
-
-
-class Place(Figures):
-    """Where figures go: a config of one's own says it, a result file's does not."""
-
-    def results(self, **figures):
-        self.states(prompts=3, layers=2, levels=1, logits=False)
-        self.path("here").mkdir()
-        return self.measure(files("a.h5"), figures={"formats": ["csv"], **figures})
-
-    def draw_here(self, *arguments):
-        """Figures drawn in the directory here: those that hold CSVs then, from here; the warnings about it."""
-        before = set(self.directory.rglob("*.csv"))
-        result = self.run_ok("figures", *arguments, wrap=("env", "-C", str(self.path("here"))))
-        made = {os.path.relpath(path.parent, self.path("here")) for path in set(self.directory.rglob("*.csv")) - before}
-        for directory in made:
-            for path in (self.path("here") / directory).glob("*.csv"):
-                path.unlink()
-        return made, [line for line in result.err.splitlines() if "figures.directory" in line]
-
-    def test_absolute(self):
-        """As every run echoes it."""
-        elsewhere = self.path("elsewhere")
-        elsewhere.mkdir()
-        results = self.results(directory=str(elsewhere / "plots"))
-        made, said = self.draw_here(results)
-        self.assertEqual((made, len(said)), ({"plots"}, 1))
-        for text in (str(results), str(elsewhere / "plots"), "writing to plots"):
-            self.assertIn(text, said[0])
-        self.assertEqual(list(elsewhere.iterdir()), [])
-
-    def test_the_users_own(self):
-        """--out and --set are the user's words, and so is a config."""
-        results = self.results(directory=str(self.path("own")))
-        for option in (("--out", self.path("own")), ("--set", f"figures.directory={self.path('own')}")):
-            self.assertEqual(self.draw_here(results, *option), ({"../own"}, []))
-        self.assertEqual(self.draw_here(self.path("results.h5.yaml")), ({"../own"}, []))
-
-    def test_nothing_to_say(self):
-        """The config's directory is the one below the current directory."""
-        results = self.results(directory=str(self.path("here") / "plots"))
-        self.assertEqual(self.draw_here(results), ({"plots"}, []))
-
-    def test_any_path_in_a_file(self):
-        self.path("x/y/z").mkdir(parents=True)  # none of the paths leads out of the test's own directory
-        results = shutil.copy(self.results(), self.path("x/y/z/results.h5"))
-        (self.path("here") / "sub").mkdir()
-        for wanted, place, said in (("plots", "plots", 0), ("./plots/", "plots", 0), ("sub/plots", "sub/plots", 0),
-                                    ("sub/../a", "a", 0), ("sub/..", ".", 0), ("sub//./", "sub", 0), ("..", "figures", 1),
-                                    ("../..", "figures", 1), ("../b", "b", 1), ("sub/../../here/c", "c", 1),
-                                    (f"{self.directory}/d/", "d", 1), (f"{self.directory}/.", "figures", 1),
-                                    (f"{self.directory}/here/sub", "sub", 0), (f"{self.directory}/x/here/sub", "sub", 1),
-                                    ("--png", "--png", 0), ("...", "...", 0)):
-            with self.subTest(wanted=wanted):
-                with h5py.File(results, "r+") as file:
-                    text = file["provenance/config"][()].decode()
-                    del file["provenance/config"]
-                    changed = re.sub(r'figures:\n  directory: ".*"', f'figures:\n  directory: "{wanted}"', text)
-                    file["provenance/config"] = changed
-                made, lines = self.draw_here(results)
-                self.assertEqual((made, len(lines)), ({place}, said), lines)
-
-    @unittest.skipUnless(HAS_MATPLOTLIB, "needs matplotlib")
-    def test_a_directory_named_like_an_option(self):
-        results = self.results()
-        result = self.run_ok("figures", results, "--out=--pdf", "--set", "figures.formats=[csv, png]", timeout=120,
-                             wrap=("env", "-C", str(self.path("here"))))
-        self.assertTrue((self.path("here") / "--pdf" / "fig03.png").is_file(), result)
 
 
 class Report(Figures):
