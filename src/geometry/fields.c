@@ -28,7 +28,8 @@ const tg_axis_text tg_axes[TG_N_AXES] = {
 
 #define REASONS                                                                                                        \
   "bits: 1 scale > n_points - 1; 2 no GRIDE root; 4 k > n - 1; 8 some angle undefined; 16 zero vector; 32 NaN or "     \
-  "Inf in the input; 64 no loss; 128 missing from published summaries"
+  "Inf in the input; 64 no loss; 128 missing from published summaries; 4096 logit distances too small beside the "     \
+  "logits"
 #define STATUSES                                                                                                       \
   "0 not done, 1 done, 2 done with reasons, 3 input was bad; a layer is done only when its pair with l - 1 is written"
 

@@ -1,11 +1,13 @@
 /* Intrinsic dimension of the logit vectors W h_i, from the hidden states of the last layer: |W (h_i - h_j)| = |U (h_i - h_j)| with
  * U^T U = W^T W (metric.h), so the cloud of U h_i has their distances in at most d dimensions. A fast pass and a search of its own,
  * in float64: about two layers' cost, once a (prompt, level).
+ * A cloud with a distance whose digits float64 loses on the way has no answer.
  * source: GRIDE as in gride.h, over the distinct tokens of the last layer */
 #include "base/memory.h"
 #include "geometry/gride.h"
 #include "geometry/observable.h"
 #include <cblas.h>
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +16,7 @@ typedef struct {
   size_t n, ld;
   double *centered, *z; /* [n][ld] */
   double *d2;           /* [n][TG_GRIDE_RANKS] */
+  double *column2;      /* [ld] of the metric */
 } logits;
 
 static tg_status create(const tg_row_shape *shape, int d, void **scratch) {
@@ -28,6 +31,7 @@ static void destroy(void *scratch) {
   free(l->centered);
   free(l->z);
   free(l->d2);
+  free(l->column2);
   free(l);
 }
 
@@ -35,6 +39,7 @@ static tg_status reserve(logits *l) {
   if (!l->centered) TG_TRY(TG_ALLOC(l->n * l->ld, &l->centered));
   if (!l->z) TG_TRY(TG_ALLOC(l->n * l->ld, &l->z));
   if (!l->d2) TG_TRY(TG_ALLOC(l->n * TG_GRIDE_RANKS, &l->d2));
+  if (!l->column2) TG_TRY(TG_ALLOC(l->ld, &l->column2));
   return TG_OK;
 }
 
@@ -56,6 +61,27 @@ static tg_cloud64 transform(const logits *l, const tg_view *v) {
   return (tg_cloud64){c->n, metric->rank, stride, l->z};
 }
 
+/* (W^T W)_tt */
+static void square_columns(logits *l, const tg_metric *metric) {
+  for (int t = 0; t < metric->d; t++) l->column2[t] = 0.0;
+  for (ptrdiff_t r = 0; r < metric->rank; r++)
+    for (int t = 0; t < metric->d; t++)
+      l->column2[t] += metric->factor[r * metric->d + t] * metric->factor[r * metric->d + t];
+}
+
+/* Whether some nearest distance is so small beside what it is a difference of that the rounding of z = U (x - c), some 8 eps times
+ * (sum_t (W^T W)_tt (x - c)_t^2)^1/2, is more than 1e-6 of it: W then shortens that difference 10^9 times against its coordinates. */
+static int digits_are_lost(const logits *l, const tg_view *v, int n_ranks) {
+  const double limit = 1e6 * 8.0 * DBL_EPSILON;
+  for (ptrdiff_t a = 0; a < v->n_distinct && n_ranks > 0; a++) {
+    const double *y = l->centered + (ptrdiff_t)v->distinct[a] * v->cloud->d;
+    double size2 = 0.0;
+    for (int t = 0; t < v->cloud->d; t++) size2 += l->column2[t] * y[t] * y[t];
+    if (l->d2[a * n_ranks] < limit * limit * size2) return 1;
+  }
+  return 0;
+}
+
 static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
   logits *l = scratch;
   if (!v->metric || v->cloud->n < 2 || v->metric->rank == 0) return TG_OK;
@@ -69,6 +95,11 @@ static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
     TG_TRY(tg_gram_rows(v->gram, first, v->tick));
     TG_TRY(tg_neighbors_find(v->gram, NULL, &z, &q, v->search, v->tick, NULL, l->d2, NULL));
     *v->float64_pairs += tg_neighbors_count(v->search).float64_pairs;
+  }
+  square_columns(l, v->metric);
+  if (digits_are_lost(l, v, n_ranks)) {
+    *row->reason |= TG_REASON_LOGITS;
+    return TG_OK;
   }
   *row->reason |= tg_gride_fit_scales(v->shape, &q, l->d2, v->numbers, tg_row_f64(row, TG_FIELD_LOGITS_VALUE),
                                       tg_row_f64(row, TG_FIELD_LOGITS_ERROR), tg_row_f64(row, TG_FIELD_LOGITS_RADIUS));

@@ -9,14 +9,15 @@
 
 /* Bits of `reason`: why a number of the cloud is NaN or what was special. Written to the result file. */
 enum {
-  TG_REASON_SCALE = 1,        /* a scale is larger than n_points - 1 */
-  TG_REASON_NO_ROOT = 2,      /* GRIDE's condition has no root */
-  TG_REASON_K = 4,            /* k is larger than n - 1 */
-  TG_REASON_ANGLE = 8,        /* some token has no angle */
-  TG_REASON_ZERO = 16,        /* there is a zero vector */
-  TG_REASON_NOT_FINITE = 32,  /* NaN or Inf in the input */
-  TG_REASON_NO_LOSS = 64,     /* the source has no loss */
-  TG_REASON_UNPUBLISHED = 128 /* a number is missing from the published summaries that the row was read from */
+  TG_REASON_SCALE = 1,         /* a scale is larger than n_points - 1 */
+  TG_REASON_NO_ROOT = 2,       /* GRIDE's condition has no root */
+  TG_REASON_K = 4,             /* k is larger than n - 1 */
+  TG_REASON_ANGLE = 8,         /* some token has no angle */
+  TG_REASON_ZERO = 16,         /* there is a zero vector */
+  TG_REASON_NOT_FINITE = 32,   /* NaN or Inf in the input */
+  TG_REASON_NO_LOSS = 64,      /* the source has no loss */
+  TG_REASON_UNPUBLISHED = 128, /* a number is missing from the published summaries that the row was read from */
+  TG_REASON_LOGITS = 4096      /* float64 loses the digits of some logit distance */
 };
 
 /* Values of `status`. */

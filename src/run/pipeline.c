@@ -221,7 +221,7 @@ static tg_status end(run *r, int stopped) {
   return st;
 }
 
-enum { N_STATUS = 4, N_REASONS = 8 };
+enum { N_STATUS = 4, N_REASONS = 13 };
 
 /* Clouds of all models by status and by bit of reason. */
 static tg_status count_clouds(run *r, int64_t by_status[N_STATUS], int64_t by_reason[N_REASONS]) {
@@ -245,7 +245,8 @@ static void print_warnings(const int64_t by_status[N_STATUS], const int64_t by_r
                                                "zero vectors",
                                                "NaN or Inf in the input",
                                                "no loss in the source",
-                                               "a number missing from the published summaries"};
+                                               "a number missing from the published summaries",
+                                               [12] = "logit distances too small beside the logits"};
   if (by_status[TG_STATUS_BAD] > 0)
     fprintf(stderr,
             "tokengeom: warning: %" PRId64 " clouds hold NaN or Inf in the input and were left out (status 3)\n",
@@ -255,7 +256,7 @@ static void print_warnings(const int64_t by_status[N_STATUS], const int64_t by_r
             "tokengeom: warning: %" PRId64 " clouds have undefined or special numbers (status 2), see 'reason':\n",
             by_status[TG_STATUS_REASONS]);
   for (int bit = 0; bit < N_REASONS; bit++)
-    if (by_reason[bit] > 0 && 1 << bit != TG_REASON_NOT_FINITE)
+    if (by_reason[bit] > 0 && texts[bit] && 1 << bit != TG_REASON_NOT_FINITE)
       fprintf(stderr, "  %3d: %" PRId64 " clouds, %s\n", 1 << bit, by_reason[bit], texts[bit]);
 }
 

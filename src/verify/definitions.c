@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "geometry/observable.h"
 #include "verify/plain.h"
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,14 @@ static void transform(const tg_cloud *c, const double *matrix, double *x, double
     }
 }
 
+/* Whether a squared distance of point i is too small beside its vector: below (8 eps 10^6)^2 sum_t (W^T W)_tt (x_i - mean)_t^2. */
+static bool is_lost(const plain *h, int i, const double *x, double d2) {
+  const ptrdiff_t d = h->c->d, at = h->first[i] * d;
+  double size2 = 0.0;
+  for (ptrdiff_t t = 0; t < d; t++) size2 += h->matrix[t * d + t] * x[at + t] * x[at + t];
+  return d2 < 64.0 * DBL_EPSILON * DBL_EPSILON * 1e12 * size2;
+}
+
 /* Squared distances of point i to all other points, ascending. */
 static void logit_distances(const plain *h, int i, const double *x, const double *y, double *d2) {
   const int d = h->c->d;
@@ -183,6 +192,8 @@ static void logit_distances(const plain *h, int i, const double *x, const double
 static tg_status plain_logits(const plain *h, tg_row *row) {
   const size_t all = (size_t)h->c->n * (size_t)h->c->d, ranks = (size_t)h->shape->n_scales * (size_t)h->n_points;
   double *x = NULL, *y = NULL, *d2 = NULL, *inner2 = NULL, *outer2 = NULL;
+  const int first = h->shape->scales[0];
+  bool lost = false;
   if (!h->matrix || h->c->n < 2) return TG_OK;
   tg_status st = TG_ALLOC(all, &x);
   if (st == TG_OK) st = TG_ALLOC(all, &y);
@@ -192,9 +203,11 @@ static tg_status plain_logits(const plain *h, tg_row *row) {
   if (st == TG_OK) transform(h->c, h->matrix, x, y);
   for (int i = 0; st == TG_OK && i < h->n_points; i++) {
     logit_distances(h, i, x, y, d2);
+    lost = lost || (first <= h->n_points - 1 && is_lost(h, i, x, d2[first / 2 - 1]));
     keep_ranks(h, i, NULL, d2, h->n_points - 1, inner2, outer2);
   }
-  if (st == TG_OK)
+  if (lost) *row->reason |= TG_REASON_LOGITS;
+  if (st == TG_OK && !lost)
     st = gride_of(h, inner2, outer2, tg_row_f64(row, TG_FIELD_LOGITS_VALUE), tg_row_f64(row, TG_FIELD_LOGITS_ERROR),
                   tg_row_f64(row, TG_FIELD_LOGITS_RADIUS), row->reason);
   free(x);

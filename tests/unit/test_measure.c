@@ -618,6 +618,38 @@ static void the_identity_gives_the_states_back(void) {
   destroy_bench(&b);
 }
 
+/* Closed form: two far groups, within which tokens differ in coordinates 2^-40 times as large, and a metric that mixes all: the rounding
+ * of the large ones is more than those distances, so there is no answer, and a reason; the definition says the same. With the metric
+ * that takes only the small coordinates, there is one. */
+static void lost_digits_are_said(void) {
+  enum { WIDTH = 24, N = 64 };
+  float *x;
+  oracle_random r = {61};
+  tg_cloud c = oracle_cloud_zeros(N, WIDTH, &x);
+  for (int i = 0; i < N; i++)
+    for (int t = 0; t < WIDTH; t++)
+      x[i * c.ld + t] = (float)(t == 0 ? (i % 2 ? 3000.0 : -3000.0) : 0x1p-40 * 3000.0 * oracle_normal(&r));
+  double *mixed, *w = unembedding(100, WIDTH, 7, &mixed), small[WIDTH * WIDTH] = {0};
+  for (int t = 1; t < WIDTH; t++) small[t * WIDTH + t] = 1.0;
+  for (int which = 0; which < 2; which++) {
+    bench b = create_bench(&shape_of_64, WIDTH);
+    tg_row expected;
+    tg_metric *metric = NULL;
+    CU_ASSERT_FATAL(tg_metric_create(which ? small : mixed, WIDTH, &metric) == TG_OK);
+    CU_ASSERT_FATAL(tg_row_create(&shape_of_64, &expected) == TG_OK);
+    measure_last(&b, &c, metric);
+    CU_ASSERT(tg_plain_measure(&c, &shape_of_64, which ? small : mixed, NULL, &expected) == TG_OK);
+    CU_ASSERT(((*b.row.reason & TG_REASON_LOGITS) != 0) == !which && *b.row.reason == *expected.reason);
+    CU_ASSERT(isnan(NUMBERS(b.row, LOGITS_VALUE)[0]) == !which && isnan(NUMBERS(expected, LOGITS_VALUE)[0]) == !which);
+    tg_row_free(&expected);
+    tg_metric_destroy(&metric);
+    destroy_bench(&b);
+  }
+  free(mixed);
+  free(w);
+  oracle_cloud_destroy(&c);
+}
+
 static bool is_refused(const double *matrix, int d) {
   tg_metric *metric = NULL;
   const bool refused = tg_metric_create(matrix, d, &metric) == TG_EDATA && metric == NULL;
@@ -673,6 +705,7 @@ int main(void) {
                          {"sizes are checked", sizes_are_checked},
                          {"logits match their distances", logits_match_their_distances},
                          {"the identity gives the states back", the_identity_gives_the_states_back},
+                         {"lost digits are said", lost_digits_are_said},
                          {"matrices that are no metric are refused", matrices_that_are_no_metric_are_refused},
                          CU_TEST_INFO_NULL};
   return suite_run("measure", tests);
