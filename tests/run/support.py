@@ -91,6 +91,15 @@ def descendants(pid):
     return found
 
 
+def ranks_of(process):
+    """The processes that run the program, among a process and what it has started."""
+    found = []
+    for pid in [process.pid, *descendants(process.pid)]:
+        with contextlib.suppress(OSError):
+            found += [pid] if pathlib.Path(f"/proc/{pid}/exe").resolve() == pathlib.Path(PROGRAM).resolve() else []
+    return found
+
+
 def run(*arguments, ranks=None, wrap=(), timeout=60, **extra):
     process = start(*arguments, ranks=ranks, wrap=wrap, **extra)
     try:

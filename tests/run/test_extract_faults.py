@@ -139,11 +139,6 @@ class Stop(Case):
         with h5py.File(self.part) as file:
             return int((file["done"][...] != 0).sum())
 
-    def ranks_of(self, process):
-        """The processes of the ranks."""
-        program = pathlib.Path(support.PROGRAM).resolve()
-        return [pid for pid in support.descendants(process.pid) if pathlib.Path(f"/proc/{pid}/exe").resolve() == program]
-
     def test_extract_stop_in_a_prompt(self):
         """Prompts and levels of 0.3 s: after a stop each rank finishes the one in hand, at most. They stand still while it is sent."""
         source = dict(prompts=1, shuffles=24, layers=2, tokens=60, width=12, slow_prompt=0)
@@ -158,7 +153,7 @@ class Stop(Case):
                         if self.marked() >= 3:
                             break
                     time.sleep(0.02)
-                pids = self.ranks_of(process)
+                pids = support.ranks_of(process)
                 self.assertEqual(len(pids), ranks)
                 before = faults.ask_to_stop(pids, self.marked)
                 result = self.finish(process)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import faults
 import h5py
 import numpy as np
 import support
@@ -286,7 +287,7 @@ class Interrupted(Case):
     """Runs and extractions that end early go on to the bytes of undisturbed ones. A large vocabulary gives the time to
     interfere: a prompt and level takes several milliseconds, most of it for the loss."""
 
-    PROMPTS = 80
+    PROMPTS = 160
 
     def setUp(self):
         super().setUp()
@@ -313,13 +314,13 @@ class Interrupted(Case):
         self.fail("nothing is done after 30 s")
 
     def interrupt(self, process, number, path, name, at_least=1):
-        """Ends a process by a signal to it, or by SIGKILL to all its ranks; returns its end."""
+        """Ends a process by SIGUSR1 or SIGKILL to all its ranks; returns its end."""
         try:
             self.wait(process, path, name, at_least)
             if number == signal.SIGKILL:
                 support.kill_all(process)
-            else:
-                process.send_signal(number)
+            else:  # to the ranks themselves: mpirun takes its time, and they may be through by then
+                faults.ask_to_stop(support.ranks_of(process), lambda: None)
             out, err = process.communicate(timeout=60)
         finally:
             if process.poll() is None:
