@@ -493,7 +493,8 @@ static void prompts_and_levels_are_selected(void) {
   }
   tg_source_destroy(&source);
   ids[1] = 105; /* is not there */
-  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_ECONFIG && source == NULL && strstr(tg_last_error(), "105"));
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_ECONFIG && source == NULL &&
+            strstr(tg_last_error(), "105"));
   ids[1] = 104, levels[0] = 3;
   CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_ECONFIG && source == NULL &&
             strstr(tg_last_error(), "level 3"));
@@ -685,7 +686,8 @@ static void the_reader_gives_what_direct_reads_give(void) {
   const tg_config config = config_of(&f.name, 1);
   tg_source *source = NULL, *other = NULL;
   tg_reader *reader = NULL;
-  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK && tg_source_create(&config, 0, NULL, &other) == TG_OK);
+  CU_ASSERT(tg_source_create(&config, 0, NULL, &source) == TG_OK &&
+            tg_source_create(&config, 0, NULL, &other) == TG_OK);
   if (!source || !other) return;
   const tg_source_info *info = tg_source_describe(source);
   CU_ASSERT(tg_reader_create(source, &reader) == TG_OK);
