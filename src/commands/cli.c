@@ -19,11 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Everything any command can be told. */
 typedef struct {
   tg_run_options run;
   int stop_status;
+  bool wrong; /* the command line */
   const char *csv, *out;
   bool float32;
   int sample, seed;
@@ -110,11 +112,14 @@ static const option *find_option(int key) {
   return NULL;
 }
 
+/* One rank says what is wrong, the others only end; argp_error leaves the process there. */
+#define WRONG(state, ...) (((arguments *)(state)->input)->wrong = true, argp_error((state), __VA_ARGS__))
+
 static int whole_number(const option *o, const char *text, struct argp_state *state) {
   char *end;
   const long value = strtol(text, &end, 10);
   if (*text == '\0' || *end != '\0' || value < o->low || value > o->high)
-    argp_error(state, "--%s: '%s' is not an integer from %d to %d", o->name, text, o->low, o->high);
+    WRONG(state, "--%s: '%s' is not an integer from %d to %d", o->name, text, o->low, o->high);
   return (int)value;
 }
 
@@ -122,14 +127,14 @@ static double positive(const option *o, const char *text, struct argp_state *sta
   char *end;
   const double value = strtod(text, &end);
   if (*text == '\0' || *end != '\0' || !(value > 0.0) || !isfinite(value))
-    argp_error(state, "--%s: '%s' is not a positive number", o->name, text);
+    WRONG(state, "--%s: '%s' is not a positive number", o->name, text);
   return value;
 }
 
 static bool is_first_word(const option *o, const char *text, struct argp_state *state) {
   const bool first = strcmp(text, o->words[0]) == 0;
   if (!first && strcmp(text, o->words[1]) != 0)
-    argp_error(state, "--%s: '%s' is neither %s nor %s", o->name, text, o->words[0], o->words[1]);
+    WRONG(state, "--%s: '%s' is neither %s nor %s", o->name, text, o->words[0], o->words[1]);
   return first;
 }
 
@@ -152,7 +157,7 @@ static void take_option(const option *o, const char *text, arguments *a, struct 
     *(bool *)at = is_first_word(o, text, state);
     break;
   case OVERRIDE:
-    if (!strchr(text, '=')) argp_error(state, "--%s: '%s' is not KEY=VALUE", o->name, text);
+    if (!strchr(text, '=')) WRONG(state, "--%s: '%s' is not KEY=VALUE", o->name, text);
     a->overrides[a->run.n_overrides++] = text;
     break;
   case LIST_KEYS:
@@ -162,17 +167,16 @@ static void take_option(const option *o, const char *text, arguments *a, struct 
 }
 
 static void take_argument(const char *text, arguments *a, struct argp_state *state) {
-  if (a->argument && !a->several) argp_error(state, "'%s' is one argument too many", text);
+  if (a->argument && !a->several) WRONG(state, "'%s' is one argument too many", text);
   if (!a->argument) a->argument = text;
   a->more[a->n_more++] = text;
 }
 
 /* What is wrong with all of it together. */
 static void check_arguments(const arguments *a, struct argp_state *state) {
-  if (!a->argument) argp_error(state, "an argument is missing");
-  if (a->run.ranks > 0 && !a->run.dry_run)
-    argp_error(state, "--ranks plans for --dry-run; mpirun -n N runs on N ranks");
-  if (a->run.resume && a->run.force) argp_error(state, "--resume and --force exclude each other");
+  if (!a->argument) WRONG(state, "an argument is missing");
+  if (a->run.ranks > 0 && !a->run.dry_run) WRONG(state, "--ranks plans for --dry-run; mpirun -n N runs on N ranks");
+  if (a->run.resume && a->run.force) WRONG(state, "--resume and --force exclude each other");
 }
 
 static error_t parse_option(int key, char *text, struct argp_state *state) {
@@ -203,6 +207,22 @@ static int report(tg_status st) {
   return (int)st;
 }
 
+/* Usage errors are printed once: the launchers tell a process its rank before MPI does. */
+static bool is_other_rank(void) {
+  int rank, ranks;
+  tg_inputs_rank(&rank, &ranks);
+  return rank > 0;
+}
+
+/* message: NULL where it is printed. A launcher ends all ranks at the first status that is not 0: the one that speaks comes first. */
+static int usage_error(const char *message) {
+  if (is_other_rank())
+    sleep(3);
+  else if (message)
+    fputs(message, stderr);
+  return TG_EUSAGE;
+}
+
 static bool start_mpi(void) {
   int provided;
   tg_signals_catch();
@@ -227,10 +247,7 @@ static int run_main(const arguments *a) {
 
 static int extract_main(const arguments *a) {
   const tg_extract_options options = {a->argument, a->overrides, a->run.n_overrides, a->out, a->float32, a->run.force};
-  if (!a->out) {
-    fprintf(stderr, "tokengeom extract: --out FILE is missing\n");
-    return TG_EUSAGE;
-  }
+  if (!a->out) return usage_error("tokengeom extract: --out FILE is missing\n");
   const tg_status looked = tg_inputs_look_before(options.config, options.overrides, options.n_overrides, false);
   if (!start_mpi()) return TG_EINTERNAL;
   tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
@@ -254,10 +271,7 @@ static int verify_main(const arguments *a) { return report(tg_verify(a->argument
 static int info_main(const arguments *a) { return report(tg_command_info(a->argument)); }
 
 static int export_main(const arguments *a) {
-  if (!a->csv) {
-    fprintf(stderr, "tokengeom export: --csv DIR is missing\n");
-    return TG_EUSAGE;
-  }
+  if (!a->csv) return usage_error("tokengeom export: --csv DIR is missing\n");
   return report(tg_command_export(a->argument, a->csv));
 }
 
@@ -297,13 +311,6 @@ static void print_usage(FILE *out) {
       "  mpirun -n R tokengeom run CONFIG is the main job.\n");
 }
 
-/* Usage errors are printed once: the launchers tell a process its rank before MPI does. */
-static bool is_other_rank(void) {
-  int rank, ranks;
-  tg_inputs_rank(&rank, &ranks);
-  return rank > 0;
-}
-
 /* A command's options as argp takes them: out [N_OPTIONS + 1], zero. */
 static void list_options(const command *c, struct argp_option *out) {
   for (const int *key = c->options; *key != END; key++) {
@@ -325,7 +332,8 @@ static int run_command(const command *c, int argc, char **argv) {
   snprintf(name, sizeof name, "tokengeom %s", c->name);
   argv[1] = name;
   argp_err_exit_status = TG_EUSAGE;
-  if (argp_parse(&argp, argc - 1, argv + 1, is_other_rank() ? ARGP_SILENT : 0, NULL, &a) != 0) return TG_EUSAGE;
+  if (argp_parse(&argp, argc - 1, argv + 1, is_other_rank() ? ARGP_SILENT : 0, NULL, &a) != 0 || a.wrong)
+    return usage_error(NULL);
   int code = c->main(&a);
   if (fflush(stdout) != 0 || ferror(stdout)) { /* a full disk behind it, say */
     fprintf(stderr, "tokengeom: standard output: %s\n", strerror(errno));
@@ -350,7 +358,7 @@ int tg_cli_main(int argc, char **argv) {
   }
   for (int c = 0; c < N_COMMANDS; c++)
     if (strcmp(name, commands[c].name) == 0) return run_command(&commands[c], argc, argv);
-  if (is_other_rank()) return TG_EUSAGE;
+  if (is_other_rank()) return usage_error(NULL);
   if (*name) fprintf(stderr, "tokengeom: '%s' is no command\n", name);
   print_usage(stderr);
   return TG_EUSAGE;

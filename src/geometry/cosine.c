@@ -17,6 +17,7 @@ enum { FEW = 32, MANY = 1024 };
 
 /* What a sample of pairs says about the sum of squares. */
 typedef struct {
+  int next;                /* place of a set of rows */
   double n, shift, shift2; /* how many; sums of the errors of (cos - mean)^2, and of their squares */
 } sample;
 
@@ -27,7 +28,7 @@ struct tg_cosine_sum {
   double *fast;    /* [n] 1 / |scale x_i|, 0 for poor rows too */
   int n_poor;
   float *rows;    /* two of them, for pairs in float64 */
-  double squares; /* sum over all pairs of (cos_ij - mean)^2, poor ones as if their cosine were 0 */
+  double squares; /* sum over all pairs of (cos_ij - mean)^2; until the end poor ones as if their cosine were 0 */
 };
 
 tg_status tg_cosine_create(int n, int d, tg_cosine_sum **out) {
@@ -54,7 +55,7 @@ void tg_cosine_start(tg_cosine_sum *s, const tg_cloud *c, const tg_scan *scan) {
   const double n = c->n, total = tg_scan_cosines(scan, c);
   for (int i = 0; i < c->n; i++) s->inverse[i] = scan->norm2[i] > 0.0 ? 1.0 / sqrt(scan->norm2[i]) : 0.0;
   s->squares = 0.0;
-  s->sample = (sample){0.0, 0.0, 0.0};
+  s->sample = (sample){0};
   s->out = (tg_cosine){total / (n * n), NAN, NAN, scan->n_zero};
   if (c->n > 1) s->out.mean_offdiagonal = (total - (n - scan->n_zero)) / (n * (n - 1.0));
 }
@@ -115,13 +116,13 @@ static void pair_of(double p, int *i, int *j) {
   *j = (int)(p - 0.5 * *i * (*i - 1.0));
 }
 
-/* Pairs that lie evenly, by a step of the golden section, among those of the rows that g holds. Returns the sum of the squared errors
- * of their cosines. */
-static double take_sample(tg_cosine_sum *s, const tg_gram *g, const tg_cloud *c, int from, int to) {
+/* Pairs that lie evenly, by a step of the golden section, among those of the rows that g holds; poor ones are passed over, where
+ * nearly all are with less than `wanted` as the end. Returns the sum of the squared errors of their cosines. */
+static double take_sample(tg_cosine_sum *s, const tg_gram *g, const tg_cloud *c, int wanted) {
   const double first = 0.5 * g->first * (g->first - 1.0), end = 0.5 * (g->first + g->rows) * (g->first + g->rows - 1.0);
   double errors = 0.0;
-  for (int a = from; a < to; a++) {
-    const double place = (a + 1) * 0.6180339887498949;
+  for (int taken = 0; taken < wanted && s->sample.next < 16 * MANY;) {
+    const double place = ++s->sample.next * 0.6180339887498949;
     int i, j;
     pair_of(floor(first + (place - floor(place)) * (end - first)), &i, &j);
     if (is_poor(s, i) || is_poor(s, j)) continue;
@@ -130,6 +131,7 @@ static double take_sample(tg_cosine_sum *s, const tg_gram *g, const tg_cloud *c,
         ((double)tg_gram_row(g, i)[j] + g->inner[j] + (g->inner[i] + g->mean_norm2)) * (s->fast[j] * s->fast[i]);
     const double shift = (got - mean) * (got - mean) - (exact - mean) * (exact - mean);
     errors += (got - exact) * (got - exact);
+    taken++;
     s->sample.n += 1.0;
     s->sample.shift += shift;
     s->sample.shift2 += shift * shift;
@@ -139,7 +141,8 @@ static double take_sample(tg_cosine_sum *s, const tg_gram *g, const tg_cloud *c,
 
 void tg_cosine_add(tg_cosine_sum *s, const tg_gram *g, const tg_cloud *c) {
   mark_poor(s, g);
-  if (g->first + g->rows > 1 && take_sample(s, g, c, 0, FEW) > FEW * FINE * FINE) take_sample(s, g, c, FEW, MANY);
+  s->sample.next = 0;
+  if (g->first + g->rows > 1 && take_sample(s, g, c, FEW) > FEW * FINE * FINE) take_sample(s, g, c, MANY - FEW);
   for (int i = g->first; i < g->first + g->rows; i++) {
     const double diagonal = (s->inverse[i] > 0.0 ? 1.0 : 0.0) - s->out.mean;
     s->squares += diagonal * diagonal + 2.0 * deviations(tg_gram_row(g, i), g->inner, s->fast,
@@ -148,10 +151,11 @@ void tg_cosine_add(tg_cosine_sum *s, const tg_gram *g, const tg_cloud *c) {
 }
 
 /* What the pairs i < j with a poor row add to the squares, in float64. */
-static double poor_pairs(const tg_cosine_sum *s, const tg_cloud *c) {
+static double poor_pairs(const tg_cosine_sum *s, const tg_cloud *c, tg_tick tick) {
   double sum = 0.0;
   for (int i = 0; i < c->n; i++) {
     const float *x = tg_cloud_row(c, i, s->rows);
+    tg_tick_call(tick);
     for (int j = 0; j < i; j++) {
       if (!is_poor(s, i) && !is_poor(s, j)) continue;
       const double cosine = dot(x, tg_cloud_row(c, j, s->rows + c->ld), c->ld, s->inverse[i], s->inverse[j]);
@@ -183,10 +187,13 @@ static void distrust(tg_cosine_sum *s, int n) {
   }
 }
 
-tg_cosine tg_cosine_end(tg_cosine_sum *s, const tg_cloud *c) {
-  if (!is_good_enough(s, c->n)) distrust(s, c->n);
-  const double squares = s->squares + (s->n_poor > 0 ? 2.0 * poor_pairs(s, c) : 0.0);
-  s->out.std = sqrt(squares > 0.0 ? squares : 0.0) / c->n;
+tg_cosine tg_cosine_end(tg_cosine_sum *s, const tg_cloud *c, tg_tick tick) {
+  if (s->n_poor > 0) s->squares += 2.0 * poor_pairs(s, c, tick);
+  if (!is_good_enough(s, c->n)) {
+    distrust(s, c->n);
+    s->squares += 2.0 * poor_pairs(s, c, tick);
+  }
+  s->out.std = sqrt(fmax(s->squares, 0.0)) / c->n;
   return s->out;
 }
 
@@ -207,7 +214,7 @@ static void start(void *scratch, const tg_view *v) { tg_cosine_start(scratch, v-
 static void rows(void *scratch, const tg_view *v) { tg_cosine_add(scratch, v->gram, v->cloud); }
 
 static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
-  const tg_cosine cosine = tg_cosine_end(scratch, v->cloud);
+  const tg_cosine cosine = tg_cosine_end(scratch, v->cloud, v->tick);
   *tg_row_f64(row, TG_FIELD_COSINE_MEAN) = cosine.mean;
   *tg_row_f64(row, TG_FIELD_COSINE_STD) = cosine.std;
   *tg_row_f64(row, TG_FIELD_COSINE_OFFDIAGONAL) = cosine.mean_offdiagonal;

@@ -3,6 +3,7 @@
 #define TG_COSINE_H
 
 #include "base/status.h"
+#include "base/tick.h"
 #include "geometry/cloud.h"
 #include "geometry/gram.h"
 #include "geometry/scan.h"
@@ -31,6 +32,6 @@ void tg_cosine_destroy(tg_cosine_sum **sum); /* safe on NULL, leaves NULL */
  *  source arXiv 2501.10573, section 3 */
 void tg_cosine_start(tg_cosine_sum *sum, const tg_cloud *c, const tg_scan *scan);
 void tg_cosine_add(tg_cosine_sum *sum, const tg_gram *gram, const tg_cloud *c);
-tg_cosine tg_cosine_end(tg_cosine_sum *sum, const tg_cloud *c);
+tg_cosine tg_cosine_end(tg_cosine_sum *sum, const tg_cloud *c, tg_tick tick);
 
 #endif

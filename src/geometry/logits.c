@@ -25,6 +25,10 @@ static tg_status create(const tg_row_shape *shape, int d, void **scratch) {
   return TG_OK;
 }
 
+static double bytes(const tg_row_shape *shape, int d) {
+  return 8.0 * shape->n_tokens * (2.0 * tg_cloud_stride(d) + TG_GRIDE_RANKS) + 8.0 * tg_cloud_stride(d);
+}
+
 static void destroy(void *scratch) {
   logits *l = scratch;
   if (!l) return;
@@ -82,22 +86,30 @@ static int digits_are_lost(const logits *l, const tg_view *v, int n_ranks) {
   return 0;
 }
 
-static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
-  logits *l = scratch;
-  if (!v->metric || v->cloud->n < 2 || v->metric->rank == 0) return TG_OK;
-  TG_TRY(reserve(l));
-  int ranks[TG_GRIDE_RANKS];
-  const int n_ranks = tg_gride_add_ranks(v->shape, v->n_distinct, ranks, 0);
-  const tg_neighbors_query q = {v->distinct, v->n_distinct, 0, ranks, n_ranks};
+/* d2 of the points at the ranks. */
+static tg_status search(logits *l, const tg_view *v, const tg_neighbors_query *q) {
   const tg_cloud64 z = transform(l, v);
   tg_gram_start64(v->gram, &z);
   for (int first = 0; first < z.n; first += v->gram->rows) {
     TG_TRY(tg_gram_rows(v->gram, first, v->tick));
-    TG_TRY(tg_neighbors_find(v->gram, NULL, &z, &q, v->search, v->tick, NULL, l->d2, NULL));
+    TG_TRY(tg_neighbors_find(v->gram, NULL, &z, q, v->search, v->tick, NULL, l->d2, NULL));
     *v->float64_pairs += tg_neighbors_count(v->search).float64_pairs;
   }
   square_columns(l, v->metric);
-  if (digits_are_lost(l, v, n_ranks)) {
+  return TG_OK;
+}
+
+static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
+  logits *l = scratch;
+  if (!v->metric || v->cloud->n < 2) return TG_OK;
+  TG_TRY(reserve(l));
+  int ranks[TG_GRIDE_RANKS];
+  const int n_ranks = tg_gride_add_ranks(v->shape, v->n_distinct, ranks, 0);
+  const tg_neighbors_query q = {v->distinct, v->n_distinct, 0, ranks, n_ranks};
+  const bool zero = v->metric->rank == 0; /* all logits are 0 */
+  if (zero) memset(l->d2, 0, l->n * TG_GRIDE_RANKS * sizeof *l->d2);
+  if (!zero) TG_TRY(search(l, v, &q));
+  if (!zero && digits_are_lost(l, v, n_ranks)) {
     *row->reason |= TG_REASON_LOGITS;
     return TG_OK;
   }
@@ -106,4 +118,4 @@ static tg_status measure(void *scratch, const tg_view *v, tg_row *row) {
   return TG_OK;
 }
 
-const tg_observable tg_observable_logits = {.create = create, .destroy = destroy, .measure = measure};
+const tg_observable tg_observable_logits = {create, destroy, bytes, NULL, NULL, measure};

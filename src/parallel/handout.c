@@ -54,6 +54,7 @@ tg_status tg_handout_create(MPI_Comm comm, int64_t n_tickets, tg_handout **out) 
   h->next = n_tickets < h->ranks - 1 ? n_tickets : h->ranks - 1;
   h->dismissed = h->ranks - 1 - (int)h->next;
   h->answer = h->rank - 1 < h->next ? h->rank - 1 : NOTHING_LEFT; /* as if it had come */
+  h->finished = h->rank > 0 && h->answer == NOTHING_LEFT;
   h->sending = h->receiving = h->noticing = MPI_REQUEST_NULL;
   h->waiting = 1;
   return TG_OK;

@@ -366,8 +366,9 @@ static bool append_line(char *text, size_t room, const char *line) {
 tg_status tg_results_add_session(tg_results *results, const char *line) {
   hid_t dataset, type;
   char *text = read_text(results, "/provenance/sessions", &dataset, &type);
-  const bool good = !text || (append_line(text, H5Tget_size(type), line) &&
-                              tg_h5_move(dataset, 0, NULL, NULL, type, NULL, text) >= 0);
+  const bool good =
+      text ? (append_line(text, H5Tget_size(type), line) && tg_h5_move(dataset, 0, NULL, NULL, type, NULL, text) >= 0)
+           : dataset < 0; /* a file of before they were kept */
   close_text(dataset, type, text);
   TG_CHECK(good, TG_EIO, "%s: the session cannot be written (%s)", results->path, tg_h5_reason());
   return TG_OK;

@@ -12,6 +12,7 @@
 #include "run/signals.h"
 #include "source/reader.h"
 #include "run/states_file.h"
+#include "study/provenance.h"
 #include "study/study.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,18 +57,17 @@ static tg_status look_at_source(extraction *x) {
   x->info = tg_source_describe(x->source);
   TG_CHECK(!x->info->measured, TG_ECONFIG, "%s: models[0].source: published summaries hold no hidden states to extract",
            o->config);
-  const int length = asprintf(&x->origin, "element: %s\nwidth: %d\nprompts: %" PRId64 "\nlevels: %d\n%s%s",
-                              o->float32 ? "float32" : "bfloat16", x->info->width, x->info->n_prompts,
-                              x->info->n_levels, x->config->resolved_values, x->study.inputs);
+  const int length =
+      asprintf(&x->origin, "program: %s\nengine: %s\nelement: %s\nwidth: %d\nprompts: %" PRId64 "\nlevels: %d\n%s%s",
+               tg_provenance_version(), tg_provenance_engine(&x->study), o->float32 ? "float32" : "bfloat16",
+               x->info->width, x->info->n_prompts, x->info->n_levels, x->config->resolved_values, x->study.inputs);
   TG_CHECK(length >= 0 && asprintf(&x->part, "%s.part", o->out) >= 0, TG_EINTERNAL, "no memory");
   return TG_OK;
 }
 
 /* Collective. All ranks must see the same, as plans are made on each; the lowest says what differs. */
 static tg_status same_inputs(const extraction *x) {
-  const struct {
-    const char *text, *what;
-  } all[] = {{x->config->resolved, "the config"}, {x->study.inputs, "the inputs"}, {x->origin, "the extraction"}};
+  const struct { const char *text, *what; } all[] = {{x->study.inputs, "the inputs"}, {x->origin, "the extraction"}};
   tg_status st = TG_OK;
   for (size_t a = 0; st == TG_OK && a < sizeof all / sizeof all[0]; a++)
     st = tg_comm_same(x->comm, all[a].text, strlen(all[a].text), all[a].what);

@@ -1,5 +1,6 @@
 #include "run/resume.h"
 
+#include "base/text.h"
 #include "parallel/comm.h"
 #include "results/results.h"
 #include "study/provenance.h"
@@ -80,11 +81,12 @@ static tg_status warn(const tg_study *study, const char *name, const char *now) 
   char *before = NULL;
   TG_TRY(tg_results_read_provenance(study->config->output, name, &before));
   if (strcmp(before, now) != 0)
-    fprintf(stderr,
-            "tokengeom: warning: resumed on another %s (was '%s', is '%s'): cosine_similarity/std (1e-6 at most) and "
-            "logits may "
-            "differ in their last digits from an undisturbed run's\n",
-            name, before, now);
+    tg_text_print(
+        stderr,
+        "tokengeom: warning: resumed on another %s (was '%s', is '%s'): cosine_similarity/std (1e-6 at most) and "
+        "logits may "
+        "differ in their last digits from an undisturbed run's\n",
+        name, before, now);
   free(before);
   return TG_OK;
 }

@@ -36,7 +36,10 @@ static bool share_table(MPI_Comm node, const tg_token_table *mine, tg_token_tabl
   const MPI_Aint bytes = rank == 0 ? (MPI_Aint)bytes_of(table) : 0;
   int good = MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, node, &memory, window) == MPI_SUCCESS;
   MPI_Allreduce(MPI_IN_PLACE, &good, 1, MPI_INT, MPI_MIN, node);
-  if (!good) return false; /* too little shared memory: each rank reads for itself */
+  if (!good) {              /* too little shared memory: each rank reads for itself */
+    *window = MPI_WIN_NULL; /* where some have it: all would have to free it */
+    return false;
+  }
   MPI_Win_shared_query(*window, 0, &size, &unit, &memory);
   lay_out(memory, table);
   MPI_Win_fence(0, *window);
@@ -70,12 +73,12 @@ tg_status tg_shared_open(MPI_Comm comm, const tg_config *config, tg_study *study
   int rank, ranks;
   *study = (tg_study){0};
   TG_TRY(tg_comm_agree(comm, create(config, shared)));
-  TG_TRY(tg_comm_same(comm, config->resolved, strlen(config->resolved),
-                      "the config")); /* before what goes over its models */
+  tg_status st = tg_comm_same(comm, config->resolved, strlen(config->resolved), "the config");
+  TG_TRY(tg_comm_agree(comm, st)); /* before what goes over its models */
   MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   MPI_Comm_rank(node, &rank);
   MPI_Comm_size(node, &ranks);
-  tg_status st = tg_comm_agree(comm, rank == 0 ? tg_study_open(config, NULL, study) : TG_OK);
+  st = tg_comm_agree(comm, rank == 0 ? tg_study_open(config, NULL, study) : TG_OK);
   if (st == TG_OK && ranks > 1) share_all(node, study, shared);
   if (st == TG_OK) st = tg_comm_agree(comm, rank > 0 ? tg_study_open(config, shared->tables, study) : TG_OK);
   MPI_Comm_free(&node);

@@ -65,11 +65,13 @@ static double rank_bytes(const tg_study *study, int model, int layers_of_a_shard
   const bool metric = info->has_metric || info->vocabulary > 0;
   const double view = (double)tg_source_view_bytes(study->sources[model]);
   if (info->measured) return (double)info->cache_bytes;
-  const double n = info->n_tokens, ld = tg_cloud_stride(info->width), d = info->width;
+  const double d = info->width;
+  tg_row_shape shape = m->shape;
+  if (!metric) shape.observables &= ~((uint64_t)1 << TG_OBSERVE_LOGITS);
   double bytes = (view > 0.0 ? 1.0 : 2.0) * (double)info->cloud_bytes + (double)info->cache_bytes + view +
-                 tg_measurer_bytes(&m->shape, info->width, study->kernel, info->bfloat16 && !metric);
+                 tg_measurer_bytes(&shape, info->width, study->kernel, info->bfloat16 && !metric);
   bytes += layers_of_a_shard * tg_row_bytes(&m->shape);
-  if (metric) bytes += 24.0 * d * d + 16.0 * n * ld; /* rank 0 factors it */
+  if (metric) bytes += 24.0 * d * d; /* rank 0 factors it */
   return bytes;
 }
 
@@ -127,7 +129,7 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
   printf("balance          %.1f %% of the ranks' time is work\n", 100.0 * efficiency);
   printf("to read          %.2f GB\nresult file      %.3f GB\n", bytes_to_read / 1e9, tg_results_bytes(&layout) / 1e9);
   printf("memory a rank    about %.0f MB", memory / 1e6);
-  if (shared > 0.0) printf(", and %.0f MB of weights that the ranks of a node share", shared / 1e6);
+  if (shared > 0.0) printf(", and %.0f MB of weights or prompts that the ranks of a node share", shared / 1e6);
   printf("\n");
   printf("time             about %.0f s, when reading keeps up (one random cloud of each shape was measured here)\n",
          seconds / ranks / fmax(efficiency, 1e-9));

@@ -241,6 +241,19 @@ class Lost(Case):
         self.assertEqual(self.part.read_bytes(), before)
 
     @needs_strace
+    def test_extract_part_of_another_program(self):
+        """States of two engines, or of two ways to compute them, do not come into one file."""
+        self.stopped()
+        with h5py.File(self.part, "a") as file:
+            origin = file["origin"][()].decode()
+            self.assertTrue(origin.startswith("program: ") and "\nengine: " in origin, origin)
+            del file["origin"]
+            file["origin"] = origin.replace("engine: ", "engine: old ")
+        before = self.part.read_bytes()
+        self.fails(CONFIG, "states.h5.part: is left from another extraction, with 'engine: old ", "remove it")
+        self.assertEqual(self.part.read_bytes(), before)
+
+    @needs_strace
     def test_extract_part_that_cannot_be_read(self):
         """It may be whole: nothing is made in its place."""
         self.stopped()

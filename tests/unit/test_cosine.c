@@ -23,7 +23,7 @@ static tg_cosine cosine_by(tg_kernel kernel, const tg_cloud *c) {
     CU_ASSERT(tg_gram_rows(g, first, (tg_tick){NULL, NULL}) == TG_OK);
     tg_cosine_add(sum, g, c);
   }
-  const tg_cosine out = tg_cosine_end(sum, c);
+  const tg_cosine out = tg_cosine_end(sum, c, (tg_tick){NULL, NULL});
   tg_cosine_destroy(&sum);
   tg_scan_destroy(&scan);
   tg_gram_destroy(&g);
@@ -126,6 +126,27 @@ static void errors_that_add_up_are_found(void) {
   }
 }
 
+/* The same beside rows that float64 computes: tokens of nearly one direction, most of them a tenth as long as the others or less,
+ * whose centered vectors are longer than they are. Up to so many that few pairs are left to look at. */
+static void errors_that_add_up_beside_other_tokens_are_found(void) {
+  const int widths[] = {64, 256, 1024};
+  for (int step = 0; step < 300; step++) {
+    float *x;
+    oracle_random r = {(uint64_t)step + 7};
+    const double base = step / 5 % 2 ? 0x1.8p-12 : 1.0, size = pow(10.0, -1 - step / 7 % 3),
+                 noise = pow(10.0, -1 - step / 3 % 6);
+    const int n_long = 10 + step % 50;
+    tg_cloud c = oracle_cloud_zeros(120, widths[step % 3], &x);
+    for (int i = 0; i < c.n; i++)
+      for (int t = 0; t < c.d; t++) {
+        const double value = (t ? base : 1.0) * (1.0 + noise * oracle_normal(&r) + 0x1p-12 * (i % 4));
+        x[i * c.ld + t] = (float)((i < n_long ? 1.0 : size) * value);
+      }
+    check("beside others", &c);
+    oracle_cloud_destroy(&c);
+  }
+}
+
 /* Closed forms: orthogonal unit vectors (mean 1/n, deviation sqrt(1/n - 1/n^2)); all equal (1 and 0); v and -v (0 and
  * 1); zero vectors alone (0 and 0). Bounds: the same. */
 static void closed_forms(void) {
@@ -199,13 +220,15 @@ static void the_definition_needs_little_memory(void) {
 }
 
 int main(void) {
-  CU_TestInfo tests[] = {{"all kinds match the definition", all_kinds_match_the_definition},
-                         {"tiny vectors beside a massive one are right", tiny_vectors_beside_a_massive_one_are_right},
-                         {"few coordinates count", few_coordinates_count},
-                         {"errors that add up are found", errors_that_add_up_are_found},
-                         {"closed forms", closed_forms},
-                         {"the unit does not matter", the_unit_does_not_matter},
-                         {"the definition needs little memory", the_definition_needs_little_memory},
-                         CU_TEST_INFO_NULL};
+  CU_TestInfo tests[] = {
+      {"all kinds match the definition", all_kinds_match_the_definition},
+      {"tiny vectors beside a massive one are right", tiny_vectors_beside_a_massive_one_are_right},
+      {"few coordinates count", few_coordinates_count},
+      {"errors that add up are found", errors_that_add_up_are_found},
+      {"errors that add up beside other tokens are found", errors_that_add_up_beside_other_tokens_are_found},
+      {"closed forms", closed_forms},
+      {"the unit does not matter", the_unit_does_not_matter},
+      {"the definition needs little memory", the_definition_needs_little_memory},
+      CU_TEST_INFO_NULL};
   return suite_run("cosine", tests);
 }

@@ -587,7 +587,7 @@ static void logits_match_their_distances(void) {
 }
 
 /* Closed form: with the identity as metric the logits are the states: 1e-12 for the radius, 1e-9 for GRIDE. A bad
- * cloud, one token and a metric of zeros give NaN. */
+ * cloud and one token give NaN; so does a metric of zeros, whose logits are all 0, with a reason. */
 static void the_identity_gives_the_states_back(void) {
   enum { WIDTH = 24 };
   double matrix[WIDTH * WIDTH] = {0};
@@ -599,7 +599,8 @@ static void the_identity_gives_the_states_back(void) {
   CU_ASSERT_FATAL(tg_metric_create(matrix, WIDTH, &identity) == TG_OK);
   const int scales = b.shape.n_scales;
   measure_last(&b, &c, nothing);
-  CU_ASSERT(all_nan(NUMBERS(b.row, LOGITS_VALUE), 3 * scales));
+  CU_ASSERT(all_nan(NUMBERS(b.row, LOGITS_VALUE), 2 * scales) && *NUMBERS(b.row, LOGITS_RADIUS) == 0.0);
+  CU_ASSERT(*b.row.reason == TG_REASON_NO_ROOT);
   measure_last(&b, &c, identity);
   CU_ASSERT(*b.row.status == TG_STATUS_DONE);
   CU_ASSERT(all_near("identity", NUMBERS(b.row, LOGITS_VALUE), NUMBERS(b.row, GRIDE_VALUE), 2 * scales, 0.0, 1e-9));
