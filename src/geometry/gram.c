@@ -50,7 +50,8 @@ double tg_gram_bytes(int n, int d, tg_kernel kernel, int bfloat16) {
   const int raw = bfloat16 && kernel != TG_KERNEL_FLOAT32;
   const double tokens = n, g = 4.0 * (double)most_elements(n);
   const double tiles = 4.0 * MOST_PRODUCTS * TG_TILE * TG_TILE + tokens * 4.0 * PART, y = 4.0 * tokens * Y_STRIDE;
-  return g + (kernel == TG_KERNEL_FLOAT32 ? g : tiles) + (raw ? 0.0 : y) + tokens * 20.0 + 16.0 * d;
+  const int by_blas = kernel == TG_KERNEL_FLOAT32 || (kernel == TG_KERNEL_BFLOAT16 && !bfloat16);
+  return g + (by_blas ? g : tiles) + (raw ? 0.0 : y) + tokens * 20.0 + 16.0 * d;
 }
 
 static tg_status create_work(int n, int ld, tg_kernel kernel, struct tg_gram_work **out) {
