@@ -10,6 +10,7 @@
 #include "hdf5/look.h"
 #include "results/results.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -137,13 +138,18 @@ static tg_status hash_values(drawing *d) {
 
 enum { NO_MATPLOTLIB = 69 };
 
-/* Exit status of a Python with these arguments, NO_MATPLOTLIB when there is none. */
-static int run_python(const char *python, char **arguments) {
+/* Exit status of a Python with these arguments, NO_MATPLOTLIB when there is none. quiet: what it says is not shown. */
+static int run_python(const char *python, char **arguments, bool quiet) {
   pid_t child;
   int status = 0;
+  posix_spawn_file_actions_t actions;
   arguments[0] = (char *)python;
   fflush(stdout);
-  if (posix_spawnp(&child, python, NULL, NULL, arguments, environ) != 0) return NO_MATPLOTLIB;
+  if (posix_spawn_file_actions_init(&actions) != 0) return -1;
+  if (quiet) posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  const int failed = posix_spawnp(&child, python, &actions, NULL, arguments, environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed) return NO_MATPLOTLIB;
   while (waitpid(child, &status, 0) < 0)
     if (errno != EINTR) return -1;
   return !WIFEXITED(status) ? -1 : WEXITSTATUS(status) == 127 ? NO_MATPLOTLIB : WEXITSTATUS(status);
@@ -161,8 +167,9 @@ static void draw_pictures(const drawing *d) {
   if (n == 2) return;
   arguments[n++] = (char *)"--"; /* a directory may be named like an option */
   arguments[n] = (char *)d->directory;
-  int status = run_python("python3", arguments);
-  if (status == NO_MATPLOTLIB) status = run_python("/usr/bin/python3", arguments);
+  char *probe[] = {NULL, (char *)"-c", (char *)"import matplotlib", NULL};
+  const bool first = run_python("python3", probe, true) == 0;
+  const int status = run_python(first ? "python3" : "/usr/bin/python3", arguments, false);
   if (status == NO_MATPLOTLIB)
     tg_text_print(stderr,
                   "tokengeom: warning: no pictures were drawn; they need python3 with matplotlib (apt install "

@@ -27,7 +27,8 @@ typedef struct {
   uint64_t seed;
   hid_t file;
   bool complete;
-  tg_config *config; /* of the provenance; NULL: none that can be read */
+  bool other_version; /* of the program wrote it */
+  tg_config *config;  /* of the provenance; NULL: none that can be read */
   tg_study study;
   bool inputs; /* the study's inputs are there, as they were */
   bool shaped; /* the shapes are the config's and the inputs' */
@@ -92,7 +93,7 @@ static char *provenance_text(verify *v, const char *name) {
 static tg_status check_provenance(verify *v) {
   TG_TRY(begin(v));
   char digest[TG_DIGEST_ROOM], *config = provenance_text(v, "config"), *stored = provenance_text(v, "config_sha256"),
-                               *values = provenance_text(v, "config_values");
+                               *values = provenance_text(v, "config_values"), *version = provenance_text(v, "version");
   if (config) tg_provenance_digest(config, digest);
   if (config && stored && strcmp(digest, stored) != 0)
     fault(v, "SHA-256 of config is %s, config_sha256 says %s", digest, stored);
@@ -100,9 +101,11 @@ static tg_status check_provenance(verify *v) {
     fault(v, "config: %s", tg_last_error());
   if (v->config && values && strcmp(v->config->resolved_values, values) != 0)
     fault(v, "config_values do not follow from config");
+  v->other_version = version && strcmp(version, tg_provenance_version()) != 0;
   free(config);
   free(stored);
   free(values);
+  free(version);
   return end(v, TG_OK, "provenance", "config and its SHA-256");
 }
 
@@ -145,13 +148,20 @@ static bool has_any(const tg_results_model *m, int observable) {
   return false;
 }
 
+/* What a later version knows is not in a file whose config asks for all there is. */
 static void compare_observables(verify *v, const tg_results_model *m) {
   tg_results_model asked = *m;
   asked.shape.observables = tg_study_observables(v->config);
-  for (int o = 0; o < TG_N_OBSERVABLES; o++)
-    if (has_any(&asked, o) != has_any(m, o))
+  for (int o = 0; o < TG_N_OBSERVABLES; o++) {
+    const bool there = has_any(m, o);
+    if (has_any(&asked, o) == there) continue;
+    if (there || !v->other_version || !v->config->all_measured || o == TG_OBSERVE_NEIGHBORS)
       fault(v, "/models/%s: %s is %s, the config says otherwise", m->name, tg_observables[o].name,
-            has_any(m, o) ? "there" : "not there");
+            there ? "there" : "not there");
+    else
+      tg_text_print(stdout, "%-11s %s: %s was not known to the version that wrote the file\n", "observables", m->name,
+                    tg_observables[o].name);
+  }
 }
 
 /* What the config alone says of a model. */

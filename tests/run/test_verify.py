@@ -288,6 +288,22 @@ class Verify(Case):
             file["complete"][()] = 1
         self.verify(BAD_DATA, "not done, but the file says that it is complete", "more")
 
+    def test_file_of_a_version_that_knew_less(self):
+        """With `measure: all` and of another version it may lack an observable, and is good; of this one it is not."""
+        self.finished()
+        with h5py.File(self.results, "r+") as file:
+            for name in ("models/model/norms", "models/model/statistics/norms"):
+                del file[name]
+            for place in np.ndindex(*file["checksums/model"].shape):
+                file["checksums/model"][place] = checksum(file["models/model"], *place)
+        self.verify(BAD_DATA, "norms is not there, the config says otherwise")
+        with h5py.File(self.results, "r+") as file:
+            version = file["provenance/version"][()].decode()
+            del file["provenance/version"]
+            file["provenance/version"] = "0.0.1 of " + version
+        result = self.verify(OK, "observables model: norms was not known to the version that wrote the file")
+        self.assertIn("sample      3 clouds", result.out)
+
     def test_without_inputs(self):
         self.finished()
         moved = self.path("states.h5").rename(self.path("moved.h5"))
