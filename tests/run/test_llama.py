@@ -275,7 +275,7 @@ class Same(Case):
         result = self.run_ok("run", self.config(self.source(model)), "--dry-run", "--ranks", "2")
         self.assertRegex(result.out, r"a forward pass takes [\d.]+ s")
         megabytes = self.path("tiny.gguf").stat().st_size / 1e6
-        self.assertIn(f"{megabytes:.0f} MB of weights that the ranks of a node share", result.out)
+        self.assertIn(f"{megabytes:.0f} MB of weights or prompts that the ranks of a node share", result.out)
         self.assert_nothing_left()
 
     def test_times_of_the_forward_pass(self):
