@@ -65,15 +65,6 @@ static tg_status look_at_source(extraction *x) {
   return TG_OK;
 }
 
-/* Collective. All ranks must see the same, as plans are made on each; the lowest says what differs. */
-static tg_status same_inputs(const extraction *x) {
-  const struct { const char *text, *what; } all[] = {{x->study.inputs, "the inputs"}, {x->origin, "the extraction"}};
-  tg_status st = TG_OK;
-  for (size_t a = 0; st == TG_OK && a < sizeof all / sizeof all[0]; a++)
-    st = tg_comm_same(x->comm, all[a].text, strlen(all[a].text), all[a].what);
-  return tg_comm_agree(x->comm, st);
-}
-
 static tg_status check_output(extraction *x) {
   struct stat at;
   TG_TRY(tg_study_check_directory(x->options->out));
@@ -219,7 +210,7 @@ static tg_status extract_all(extraction *x, int *stopped) {
 /* ---- the whole ---- */
 
 static tg_status execute(extraction *x, int *stopped) {
-  TG_TRY(same_inputs(x));
+  TG_TRY(tg_comm_agree(x->comm, tg_comm_same(x->comm, x->origin, strlen(x->origin), "the extraction")));
   TG_TRY(tg_comm_agree(x->comm, x->rank == 0 ? check_output(x) : TG_OK));
   TG_TRY(tg_prepare_sources(x->comm, &x->study));
   TG_TRY(tg_logit_metric_matrix(x->comm, x->source, &x->metric));

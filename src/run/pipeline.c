@@ -56,11 +56,6 @@ static void agree_on_kernel(run *r) {
   r->study.kernel = (tg_kernel)kernel;
 }
 
-/* All ranks must see the same study: plans are made on each. */
-static tg_status same_study(run *r) {
-  return tg_comm_same(r->comm, r->study.inputs, strlen(r->study.inputs), "the inputs");
-}
-
 /* Rank 0: what the output allows. */
 static tg_status check_output(run *r) {
   const char *output = r->config->output;
@@ -352,7 +347,6 @@ tg_status tg_pipeline_run(const tg_run_options *options) {
   MPI_Comm_size(r.comm, &r.ranks);
   tg_status st = tg_comm_agree(r.comm, read_config(&r));
   if (st == TG_OK) st = tg_shared_open(r.comm, r.config, &r.study, &r.shared);
-  if (st == TG_OK) st = tg_comm_agree(r.comm, same_study(&r));
   if (st == TG_OK) agree_on_kernel(&r);
   if (st == TG_OK && options->dry_run) {
     st = tg_comm_agree(r.comm, r.rank == 0 ? plan_only(&r) : TG_OK);

@@ -82,7 +82,8 @@ tg_status tg_shared_open(MPI_Comm comm, const tg_config *config, tg_study *study
   if (st == TG_OK && ranks > 1) share_all(node, study, shared);
   if (st == TG_OK) st = tg_comm_agree(comm, rank > 0 ? tg_study_open(config, shared->tables, study) : TG_OK);
   MPI_Comm_free(&node);
-  return st;
+  if (st != TG_OK) return st;
+  return tg_comm_agree(comm, tg_comm_same(comm, study->inputs, strlen(study->inputs), "the inputs"));
 }
 
 void tg_shared_free(tg_shared_prompts *shared) {
