@@ -23,6 +23,7 @@ add_library(random123 INTERFACE)
 target_include_directories(random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
 
 add_library(parallel_hdf5 INTERFACE)
+target_compile_definitions(parallel_hdf5 INTERFACE H5_USE_110_API) # later versions keep the functions of 1.10
 target_include_directories(parallel_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_link_libraries(parallel_hdf5 INTERFACE ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} MPI::MPI_C)
 

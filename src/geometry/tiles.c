@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,15 +24,12 @@ struct tg_tiles {
   int n_shapes;
 };
 
+/* The names of instruction sets are sets of bits, and each version has larger ones. */
+static bool cpu_has(dnnl_cpu_isa_t wanted) { return (dnnl_get_effective_cpu_isa() & wanted) == wanted; }
+
 int tg_tiles_speed(void) {
-  switch (dnnl_get_effective_cpu_isa()) {
-  case dnnl_cpu_isa_avx512_core_bf16:
-    return 1;
-  case dnnl_cpu_isa_avx512_core_amx:
-    return 2;
-  default:
-    return 0;
-  }
+  if (cpu_has(dnnl_cpu_isa_avx512_core_amx)) return 2;
+  return cpu_has(dnnl_cpu_isa_avx512_core_bf16) ? 1 : 0;
 }
 
 const char *tg_tiles_library(void) {
@@ -79,30 +77,59 @@ void tg_tiles_destroy(tg_tiles **tiles) {
   *tiles = NULL;
 }
 
-static tg_status describe(int rows, int columns, dnnl_data_type_t type, int row_stride, int column_stride,
-                          dnnl_memory_desc_t *out) {
+/* A matrix of `rows` x `columns` in memory. oneDNN 3 keeps descriptions behind pointers, in version 2 they are structs; and
+ * it has no descriptions of operations. */
+static dnnl_status_t describe(dnnl_memory_desc_t *out, int rows, int columns, dnnl_data_type_t type, int row_stride,
+                              int column_stride) {
   const dnnl_dims_t dims = {rows, columns}, strides = {row_stride, column_stride};
-  TRY(dnnl_memory_desc_init_by_strides(out, 2, dims, type, strides));
-  return TG_OK;
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl_memory_desc_create_with_strides(out, 2, dims, type, strides);
+#else
+  return dnnl_memory_desc_init_by_strides(out, 2, dims, type, strides);
+#endif
 }
 
-/* Generates the code. The product is a times the transpose of b, which lies as rows. */
-static tg_status make_shape(const tg_tiles *t, shape *s) {
-  dnnl_memory_desc_t a, b, out;
+#if DNNL_VERSION_MAJOR >= 3
+static const_dnnl_memory_desc_t handle(const dnnl_memory_desc_t *matrix) { return *matrix; }
+static void forget(dnnl_memory_desc_t *matrix) { dnnl_memory_desc_destroy(*matrix); }
+static dnnl_status_t describe_product(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                      const dnnl_memory_desc_t matrices[3]) {
+  return dnnl_matmul_primitive_desc_create(out, engine, matrices[0], matrices[1], NULL, matrices[2], NULL);
+}
+#else
+static const dnnl_memory_desc_t *handle(const dnnl_memory_desc_t *matrix) { return matrix; }
+static void forget(dnnl_memory_desc_t *matrix) { (void)matrix; }
+static dnnl_status_t describe_product(dnnl_primitive_desc_t *out, dnnl_engine_t engine,
+                                      const dnnl_memory_desc_t matrices[3]) {
   dnnl_matmul_desc_t product;
+  const dnnl_status_t st = dnnl_matmul_desc_init(&product, &matrices[0], &matrices[1], NULL, &matrices[2]);
+  return st == dnnl_success ? dnnl_primitive_desc_create(out, &product, NULL, engine, NULL) : st;
+}
+#endif
+
+/* Generates the code for matrices so described. */
+static tg_status generate(const tg_tiles *t, const dnnl_memory_desc_t matrices[3], shape *s) {
   dnnl_primitive_desc_t description = NULL;
-  TG_TRY(describe(s->m, s->k, dnnl_bf16, s->ld, 1, &a));
-  TG_TRY(describe(s->k, s->n, dnnl_bf16, 1, s->ld, &b));
-  TG_TRY(describe(s->m, s->n, dnnl_f32, TG_TILE, 1, &out));
-  TRY(dnnl_matmul_desc_init(&product, &a, &b, NULL, &out));
-  TRY(dnnl_primitive_desc_create(&description, &product, NULL, t->engine, NULL));
+  TRY(describe_product(&description, t->engine, matrices));
   const dnnl_status_t created = dnnl_primitive_create(&s->primitive, description);
   dnnl_primitive_desc_destroy(description);
   TG_TRY(check(created, "dnnl_primitive_create"));
-  TRY(dnnl_memory_create(&s->a, &a, t->engine, DNNL_MEMORY_NONE));
-  TRY(dnnl_memory_create(&s->b, &b, t->engine, DNNL_MEMORY_NONE));
-  TRY(dnnl_memory_create(&s->out, &out, t->engine, DNNL_MEMORY_NONE));
+  TRY(dnnl_memory_create(&s->a, handle(&matrices[0]), t->engine, DNNL_MEMORY_NONE));
+  TRY(dnnl_memory_create(&s->b, handle(&matrices[1]), t->engine, DNNL_MEMORY_NONE));
+  TRY(dnnl_memory_create(&s->out, handle(&matrices[2]), t->engine, DNNL_MEMORY_NONE));
   return TG_OK;
+}
+
+/* The product is a times the transpose of b, which lies as rows. oneDNN 3.7 ignores the stride between the rows of a product
+ * that has one column: there the product lies dense, and tg_tiles_multiply spreads it. */
+static tg_status make_shape(const tg_tiles *t, shape *s) {
+  dnnl_memory_desc_t matrices[3];
+  TRY(describe(&matrices[0], s->m, s->k, dnnl_bf16, s->ld, 1));
+  TRY(describe(&matrices[1], s->k, s->n, dnnl_bf16, 1, s->ld));
+  TRY(describe(&matrices[2], s->m, s->n, dnnl_f32, s->n == 1 ? 1 : TG_TILE, 1));
+  const tg_status st = generate(t, matrices, s);
+  for (int a = 0; a < 3; a++) forget(&matrices[a]);
+  return st;
 }
 
 static tg_status find_shape(tg_tiles *t, int ld, int m, int n, int k, shape **out) {
@@ -127,6 +154,7 @@ tg_status tg_tiles_multiply(tg_tiles *t, const uint16_t *a, const uint16_t *b, i
   const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, s->a}, {DNNL_ARG_WEIGHTS, s->b}, {DNNL_ARG_DST, s->out}};
   TRY(dnnl_primitive_execute(s->primitive, t->stream, 3, arguments));
   TRY(dnnl_stream_wait(t->stream));
+  for (int i = n == 1 ? m - 1 : 0; i > 0; i--) out[i * TG_TILE] = out[i];
   return TG_OK;
 }
 

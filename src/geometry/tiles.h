@@ -24,7 +24,7 @@ void tg_tiles_destroy(tg_tiles **tiles); /* safe on NULL, leaves NULL */
 /** out[i * TG_TILE + j] = sum_t a_it b_jt over t < k in float32, in an order of oneDNN's choice, denormals taken for zero.
  *  a    [m][ld] bfloat16, m <= TG_TILE, k <= ld
  *  b    [n][ld] the same, n <= TG_TILE
- *  out  [m][TG_TILE]
+ *  out  [m][TG_TILE]; what lies behind the n columns of a row is lost
  *  errors  TG_EINTERNAL */
 tg_status tg_tiles_multiply(tg_tiles *tiles, const uint16_t *a, const uint16_t *b, int ld, int m, int n, int k,
                             float *out);
