@@ -10,7 +10,9 @@ target_compile_options(
   tg_options
   INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla
             # Results must not depend on where the compiler fuses a product and a sum: fused ones are written fma().
-            -ffp-contract=off -fno-math-errno -fno-trapping-math)
+            -ffp-contract=off -fno-math-errno -fno-trapping-math
+            # A program that is installed or moved names no folder that it was built from.
+            -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 
 option(TG_WERROR "Treat warnings as errors" OFF)
 if(TG_WERROR)

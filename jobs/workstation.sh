@@ -3,9 +3,10 @@
 # Goes on with results that are there. Ctrl-C, SIGTERM and SIGUSR1 save what is done and end with status 75; the same
 # command goes on. Environment: RANKS (default: the cores), TOKENGEOM.
 set -u
-TOKENGEOM_DIR=$(cd "$(dirname "$0")/.." && pwd)
+support=$(cd "$(dirname "$0")" && pwd)
+[ -e "$support/restartable.sh" ] || support=$support/../../../libexec/tokengeom # installed
 unset SLURM_JOB_ID
-. "$TOKENGEOM_DIR/jobs/restartable.sh"
+. "$support/restartable.sh"
 if [ "$(id -u)" = 0 ]; then # containers
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi

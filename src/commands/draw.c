@@ -155,11 +155,24 @@ static int run_python(const char *python, char **arguments, bool quiet) {
   return !WIFEXITED(status) ? -1 : WEXITSTATUS(status) == 127 ? NO_MATPLOTLIB : WEXITSTATUS(status);
 }
 
+/* Where a script of ours lies, from where the program does: in an installed tree, which may have been moved, or in the folder
+ * that it is built in. room: of path. */
+static void find_script(const char *name, char *path, size_t room) {
+  static const char *const places[] = {TG_SCRIPTS_FROM_BIN, "libexec"};
+  char program[PATH_MAX] = "";
+  if (readlink("/proc/self/exe", program, sizeof program - 1) > 0) *strrchr(program, '/') = '\0';
+  for (size_t a = 0; a < sizeof places / sizeof *places; a++) {
+    snprintf(path, room, "%s/%s/%s", program, places[a], name);
+    if (access(path, R_OK) == 0) return;
+  }
+}
+
 /* Pictures are drawn from the CSVs by Python. What they miss is said, not an error: the numbers are there. The system's
  * Python may have matplotlib where another one comes first in the path. */
 static void draw_pictures(const drawing *d) {
-  char *const script =
-      (char *)(getenv("TOKENGEOM_PLOT") ? getenv("TOKENGEOM_PLOT") : TG_SOURCE_DIRECTORY "/jobs/plot_figures.py");
+  char found[2 * PATH_MAX];
+  find_script("plot_figures.py", found, sizeof found);
+  char *const script = getenv("TOKENGEOM_PLOT") ? getenv("TOKENGEOM_PLOT") : found;
   char *arguments[] = {NULL, script, NULL, NULL, NULL, NULL, NULL};
   int n = 2;
   if (d->config->figures_png) arguments[n++] = (char *)"--png";
