@@ -6,11 +6,7 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 support=$PWD/jobs
 . jobs/program.sh
-
-build_packages="gcc make cmake pkg-config git libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libopenblas-dev libdnnl-dev libgsl-dev
-libyaml-dev libmd-dev librandom123-dev libjansson-dev libxxhash-dev"
-
-llama_packages="g++ python3 python3-venv"
+. jobs/packages.sh
 
 setup_packages() {
   local missing='' package
