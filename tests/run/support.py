@@ -35,6 +35,7 @@ class Result:
     """A finished process. errors: the program's own lines on stderr, without the launcher's."""
 
     def __init__(self, command, code, out, err):
+        err = err.replace("\0", "")  # Open MPI 5 ends its own word about MPI_Abort with one
         self.command, self.code, self.out, self.err = command, code, out, err
         self.errors = [line[len("tokengeom: "):] for line in err.splitlines()
                        if line.startswith("tokengeom: ") and not line.startswith("tokengeom: warning: ")]
@@ -44,9 +45,19 @@ class Result:
 
 
 @functools.lru_cache(None)
+def launcher_version():
+    return subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
+
+
 def launcher(ranks):
-    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
-    return (MPIEXEC,) + (("--oversubscribe",) if "Open MPI" in version or "OpenRTE" in version else ()) + ("-n", str(ranks))
+    of_open_mpi = "Open MPI" in launcher_version() or "OpenRTE" in launcher_version()
+    return (MPIEXEC,) + (("--oversubscribe",) if of_open_mpi else ()) + ("-n", str(ranks))
+
+
+@functools.lru_cache(None)
+def libraries():
+    """What the program says of the libraries that it runs with."""
+    return subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, env=environment()).stdout
 
 
 def environment(**extra):

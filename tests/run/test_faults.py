@@ -430,7 +430,8 @@ class Ranks(Case):
     @needs_strace
     def test_signals(self):
         """To mpirun, to any one rank, to a run without mpirun. mpirun waits a second, gives its ranks another one and ends
-        with 1. Each write takes 10 ms here, so that a shard takes 0.2 s."""
+        with 1; Open MPI 5's passes on SIGUSR1 alone and kills its ranks at the others, after which what is done is right.
+        Each write takes 10 ms here, so that a shard takes 0.2 s."""
         self.use(synthetic(**{**SLOW, "slow_seconds": 0}))
         slowly = inject("pwrite64:delay_enter=10000", on=[self.results])
         cases = [(number, None, None) for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)]
@@ -442,9 +443,11 @@ class Ranks(Case):
                 process = self.start("--max-hours", "1", ranks=ranks, wrap=slowly)
                 os.kill(self.rank_of(process, to) if to in (0, 1) else process.pid, number)
                 result = self.finish(process)
-                self.assertEqual(result.code, 1 if to == "mpirun" and number != signal.SIGUSR1 else STOPPED, result)
+                to_mpirun = to == "mpirun" and number != signal.SIGUSR1
+                if not (to_mpirun and "Open MPI) 5" in support.launcher_version()):
+                    self.assertEqual(result.code, 1 if to_mpirun else STOPPED, result)
+                    self.assertIn("stopped early", result.err)
                 self.assertEqual(result.errors, [], result)
-                self.assertIn("stopped early", result.err)
                 self.assertLess(self.check_file(), 192)
         self.goes_on()
 
@@ -482,8 +485,8 @@ class Ranks(Case):
             self.skipTest("needs libfaketime, and a program without the address sanitizer, which wants to be loaded first")
         now = self.path("now")
         now.write_text("+0\n")
-        process = self.start("--max-hours", "1", LD_PRELOAD=str(found[0]), FAKETIME_TIMESTAMP_FILE=str(now), FAKETIME_NO_CACHE="1",
-                             FAKETIME_DONT_FAKE_MONOTONIC="1")
+        process = self.start("--max-hours", "1", wrap=("env", f"LD_PRELOAD={found[0]}"), FAKETIME_TIMESTAMP_FILE=str(now),
+                             FAKETIME_NO_CACHE="1", FAKETIME_DONT_FAKE_MONOTONIC="1")  # Open MPI 5's mpirun does not survive it
         for text in ("-1d\n", "+10y\n"):
             now.write_text(text)
             time.sleep(0.2)
