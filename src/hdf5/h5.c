@@ -43,6 +43,16 @@ void tg_h5_prepare(void) {
 
 const char *tg_h5_reason(void) { return reason[0] ? reason : "no reason given by HDF5"; }
 
+hid_t tg_h5_create_file(const char *path) {
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 10, 7)
+  H5Pset_file_locking(access, false, true);
+#endif
+  const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  H5Pclose(access);
+  return file;
+}
+
 tg_status tg_h5_open_input(const char *path, hid_t *file) {
   *file = -1;
   FILE *probe = fopen(path, "rb");

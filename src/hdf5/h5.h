@@ -17,6 +17,10 @@ const char *tg_h5_reason(void);
 /** Opens an existing HDF5 file for reading. errors TG_ENOINPUT missing or unreadable, TG_EDATA not HDF5 or damaged */
 tg_status tg_h5_open_input(const char *path, hid_t *file);
 
+/** Creates a file, or empties one: without a lock on it, which somebody who opens it at that moment would make fail. Negative where HDF5
+ *  fails. */
+hid_t tg_h5_create_file(const char *path);
+
 /** Whether a dataset's numbers lie in its own file, and may fit into it: each byte of a file stands for 4096 at most.
  *  Before anything is allocated by its shape. path, name: of messages. errors TG_EDATA */
 tg_status tg_h5_check_storage(const char *path, const char *name, hid_t dataset);

@@ -218,9 +218,9 @@ static tg_status create_root(hid_t file, hid_t links) {
 /* ---- the file ---- */
 
 static tg_status fill_file(const char *part, const tg_results_layout *layout) {
-  const hid_t access = H5Pcreate(H5P_FILE_ACCESS), links = H5Pcreate(H5P_LINK_CREATE);
+  const hid_t links = H5Pcreate(H5P_LINK_CREATE);
   H5Pset_create_intermediate_group(links, 1);
-  const hid_t file = H5Fcreate(part, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  const hid_t file = tg_h5_create_file(part);
   tg_status st = created(file, part);
   if (st == TG_OK) st = create_root(file, links);
   for (int a = 0; st == TG_OK && a < layout->n_provenance; a++) st = create_text(file, links, &layout->provenance[a]);
@@ -231,7 +231,6 @@ static tg_status fill_file(const char *part, const tg_results_layout *layout) {
   if (file >= 0 && H5Fclose(file) < 0 && st == TG_OK)
     st = tg_fail(TG_EIO, TG_HERE, "%s cannot be closed (%s)", part, tg_h5_reason());
   H5Pclose(links);
-  H5Pclose(access);
   return st;
 }
 

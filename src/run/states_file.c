@@ -141,7 +141,7 @@ static tg_status fill_file(hid_t file, const tg_states_layout *layout, hid_t ele
 tg_status tg_states_create(const tg_states_layout *layout) {
   tg_status st = tg_file_reserve(layout->part, tg_states_bytes(layout)); /* a disk that is too small says so here */
   const hid_t element = layout->bfloat16 ? bfloat16_type() : H5Tcopy(H5T_IEEE_F32LE);
-  const hid_t file = st == TG_OK ? H5Fcreate(layout->part, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT) : -1;
+  const hid_t file = st == TG_OK ? tg_h5_create_file(layout->part) : -1;
   if (st == TG_OK && file < 0) st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be made (%s)", layout->part, tg_h5_reason());
   if (st == TG_OK) st = fill_file(file, layout, element);
   if (file >= 0 && H5Fclose(file) < 0 && st == TG_OK)

@@ -23,7 +23,7 @@ def on_rank(rank, command):
     """A wrap that one rank alone goes through; rank: None is all of them."""
     if rank is None:
         return tuple(command)
-    return ("sh", "-c", f'[ "${{OMPI_COMM_WORLD_RANK:-0}}" != {rank} ] || exec {shlex.join(command)} "$@"; exec "$@"', "sh")
+    return ("sh", "-c", f'[ "${{OMPI_COMM_WORLD_RANK:-${{PMI_RANK:-0}}}}" != {rank} ] || exec {shlex.join(command)} "$@"; exec "$@"', "sh")
 
 
 def ask_to_stop(pids, look):

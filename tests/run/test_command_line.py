@@ -354,7 +354,7 @@ class Output(support.Case):
         held = ("taskset", "-c", str(core))
         node = re.escape(platform.node())
         pinned = self.path("pinned.sh")
-        pinned.write_text(f'[ "$OMPI_COMM_WORLD_RANK" = 2 ] && core={(more or [core])[0]} || core={core}\n'
+        pinned.write_text(f'[ "${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}" = 2 ] && core={(more or [core])[0]} || core={core}\n'
                           'exec taskset -c $core "$@"\n')
         cases = [(1, held, (), r""), (2, held, (), rf"{node}: 2 ranks x 1 thread share 1 core"),
                  (1, held, ("--set", "compute.blas_threads=2"), r"2 threads a rank, but a rank may use 1 cores only: .*")]
@@ -364,7 +364,7 @@ class Output(support.Case):
                       (2, pair, ("--set", "compute.blas_threads=2"), rf"{node}: 2 ranks x 2 threads share 2 cores"),
                       (3, ("bash", pinned), (), rf"{node}: 3 ranks x 1 thread share 2 cores")]
         if len(more) > 1:
-            pinned.write_text(f'[ "$OMPI_COMM_WORLD_RANK" = 2 ] && core={more[0]},{more[1]} || core={core}\n'
+            pinned.write_text(f'[ "${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}" = 2 ] && core={more[0]},{more[1]} || core={core}\n'
                               'exec taskset -c $core "$@"\n')
             cases += [(3, ("bash", pinned), (), rf"{node}: 2 ranks are bound to one core: .*")]
         for ranks, prefix, options, expected in cases:

@@ -72,7 +72,7 @@ class Case(support.Case):
         self.addCleanup(self.end, process)
         stop = time.monotonic() + 30
         while time.monotonic() < stop:
-            self.assertIsNone(process.poll(), "it has ended already")
+            self.assertIsNone(process.poll(), "it has ended already" if process.poll() is None else process.communicate())
             with contextlib.suppress(OSError, KeyError), h5py.File(self.part) as file:
                 if (file["done"][...] != 0).sum() >= at_least:
                     return process
@@ -90,6 +90,10 @@ class Full(Case):
 
 @needs_strace
 class Broken(Case):
+    def test_part_that_is_locked(self):
+        """Another process has opened, and so locked, the file in the moment in which it is made."""
+        self.run_ok(*self.command(), ranks=2, wrap=inject("flock:error=EAGAIN", on=[self.part]))
+
     def test_extract_fsync_error(self):
         """The disk cannot keep what was written, on any rank: 1 and 2 of rank 0 are those with which FILE.part is made, the
         last one comes before the rename."""

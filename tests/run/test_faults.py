@@ -102,10 +102,22 @@ class Case(support.Case):
         """The process of a rank."""
         for pid in [process.pid, *support.descendants(process.pid)]:
             with contextlib.suppress(OSError):
-                mine = f"OMPI_COMM_WORLD_RANK={rank}\0".encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+                settings = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                mine = any(f"{name}={rank}".encode() in settings for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK"))
                 if mine and pathlib.Path(f"/proc/{pid}/exe").resolve() == pathlib.Path(support.PROGRAM).resolve():
                     return pid
         self.fail(f"no rank {rank}")
+
+
+# ---- somebody looks -----------------------------------------------------------------------------------------------------
+
+
+class Looked(Case):
+    @needs_strace
+    def test_file_that_is_locked(self):
+        """Another process has opened, and so locked, the file in the moment in which it is made."""
+        result = self.run_ok("run", self.study_file, wrap=inject("flock:error=EAGAIN", on=[f"{self.results}.part"]), ranks=2)
+        self.assertEqual(result.errors, [])
 
 
 # ---- the disk is full ---------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ class Kills(support.Case):
         ranks = {}
         for pid in below:
             with contextlib.suppress(OSError):
-                found = re.search(rb"OMPI_COMM_WORLD_RANK=(\d)", pathlib.Path(f"/proc/{pid}/environ").read_bytes())
+                found = re.search(rb"(?:OMPI_COMM_WORLD|PMI)_RANK=(\d)", pathlib.Path(f"/proc/{pid}/environ").read_bytes())
                 if found:
                     ranks[f"rank {found.group(1).decode()}"] = pid
         if who == "all" or who not in (*ranks, "mpirun"):
