@@ -29,6 +29,9 @@ install(FILES ${PROJECT_SOURCE_DIR}/tests/data/smollm2-states.h5 DESTINATION ${s
 install(FILES ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/LICENSE TYPE DOC)
 install(FILES ${PROJECT_SOURCE_DIR}/packaging/modulefile DESTINATION ${shared}/modulefiles/tokengeom RENAME ${PROJECT_VERSION})
 
+install(DIRECTORY ${PROJECT_BINARY_DIR}/share/man/ DESTINATION ${CMAKE_INSTALL_MANDIR})
+install(DIRECTORY ${PROJECT_BINARY_DIR}/share/bash-completion DESTINATION ${CMAKE_INSTALL_DATADIR})
+
 set(CPACK_PACKAGE_NAME tokengeom)
 set(CPACK_PACKAGE_CONTACT "tokengeom's developers <tokengeom@localhost>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)

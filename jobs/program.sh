@@ -12,14 +12,17 @@ find_program() {
   [ -x "$program" ] || { echo "'${program:-tokengeom}' is no program: build it (README.md), or set TOKENGEOM" >&2; return 66; }
 }
 
-# mpirun with the ranks that the machine has cores for. Containers often run as root, where mpirun wants to be asked twice.
-run_mpi() {
-  local ranks=$1
-  shift
+# Sets launcher to mpirun with so many ranks, also more than cores, and with so many a node where that is given. What
+# MPIs want to be told differs; containers often run as root, where Open MPI wants to be asked twice.
+set_launcher() {
+  local ranks=$1 each=${2:-}
+  case $(mpirun --version 2>&1) in
+    *'Open MPI'*) launcher=(mpirun --oversubscribe ${each:+--map-by "ppr:$each:node"} -n "$ranks") ;;
+    *) launcher=(mpirun ${each:+-ppn "$each"} -n "$ranks") ;;
+  esac
   if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   fi
-  mpirun --oversubscribe -n "$ranks" "$@"
 }
 
 step() { printf '\n== %s\n' "$*"; }

@@ -27,15 +27,16 @@ fi
 results=results-$study.h5
 
 [ $study = smollm2 ] && duration="about 2 minutes on 2 cores" || duration="a few seconds"
+set_launcher "$(nproc)"
 step "measuring: mpirun -n $(nproc) $program run config/$study.yaml ($duration)"
 # What an interrupted start has done is kept, unless it is of another program or study.
-run_mpi "$(nproc)" "$program" run "config/$study.yaml" --resume
+"${launcher[@]}" "$program" run "config/$study.yaml" --resume
 case $? in
   0) ;;
   75) exit 75 ;;
   *)
     step "measuring anew"
-    run_mpi "$(nproc)" "$program" run "config/$study.yaml" --force || exit $?
+    "${launcher[@]}" "$program" run "config/$study.yaml" --force || exit $?
     ;;
 esac
 

@@ -7,9 +7,7 @@ support=$(cd "$(dirname "$0")" && pwd)
 [ -e "$support/restartable.sh" ] || support=$support/../../../libexec/tokengeom # installed
 unset SLURM_JOB_ID
 . "$support/restartable.sh"
-if [ "$(id -u)" = 0 ]; then # containers
-  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
 study_setup "$@"
 # A session of its own: Ctrl-C reaches this script alone, and the script passes on SIGUSR1.
-study_run setsid mpirun --oversubscribe -n "${RANKS:-$(cores)}"
+set_launcher "${RANKS:-$(cores)}"
+study_run setsid "${launcher[@]}"

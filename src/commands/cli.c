@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "commands/look.h"
+#include "commands/table.h"
 #include "config/config.h"
 #include "commands/draw.h"
 #include "run/extract.h"
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 /* Everything any command can be told. */
-typedef struct {
+struct tg_arguments {
   tg_run_options run;
   int stop_status;
   bool wrong; /* the command line */
@@ -34,7 +35,7 @@ typedef struct {
   int n_more;
   bool several;
   const char **overrides;
-} arguments;
+};
 
 /* ---- options ---- */
 
@@ -59,32 +60,12 @@ enum {
   KEY_SEED
 };
 
-typedef enum {
-  FLAG,     /* bool */
-  WHOLE,    /* int, low..high */
-  POSITIVE, /* double */
-  TEXT,     /* const char * */
-  CHOICE,   /* of two words; bool: the first */
-  OVERRIDE, /* KEY=VALUE, one more override */
-  LIST_KEYS /* prints the keys of a config and ends the program */
-} option_kind;
-
-typedef struct {
-  int key;
-  const char *name, *argument;
-  option_kind kind;
-  size_t offset; /* in arguments */
-  int low, high;
-  const char *const *words; /* of a choice */
-  const char *help;
-} option;
-
 static const char *const types[] = {"float32", "bfloat16"};
 
-#define INTO(member) offsetof(arguments, member)
+#define INTO(member) offsetof(tg_arguments, member)
 
 /* clang-format off */
-static const option all_options[] = {
+static const tg_option all_options[] = {
     /* key              name                  argument     kind       into                          low high       words  help */
     {KEY_SET,           "set",                "KEY=VALUE", OVERRIDE,  0,                            0,  0,         NULL,  "Override a key of the config, e.g. observables.overlap_k=16; may be repeated"},
     {KEY_DRY_RUN,       "dry-run",            NULL,        FLAG,      INTO(run.dry_run),            0,  0,         NULL,  "Print the plan: shards, memory a rank, bytes to read, a time estimate"},
@@ -106,16 +87,16 @@ static const option all_options[] = {
 /* clang-format on */
 enum { N_OPTIONS = sizeof all_options / sizeof all_options[0] };
 
-static const option *find_option(int key) {
+const tg_option *tg_option_find(int key) {
   for (int a = 0; a < N_OPTIONS; a++)
     if (all_options[a].key == key) return &all_options[a];
   return NULL;
 }
 
 /* One rank says what is wrong, the others only end; argp_error leaves the process there. */
-#define WRONG(state, ...) (((arguments *)(state)->input)->wrong = true, argp_error((state), __VA_ARGS__))
+#define WRONG(state, ...) (((tg_arguments *)(state)->input)->wrong = true, argp_error((state), __VA_ARGS__))
 
-static int whole_number(const option *o, const char *text, struct argp_state *state) {
+static int whole_number(const tg_option *o, const char *text, struct argp_state *state) {
   char *end;
   const long value = strtol(text, &end, 10);
   if (*text == '\0' || *end != '\0' || value < o->low || value > o->high)
@@ -123,7 +104,7 @@ static int whole_number(const option *o, const char *text, struct argp_state *st
   return (int)value;
 }
 
-static double positive(const option *o, const char *text, struct argp_state *state) {
+static double positive(const tg_option *o, const char *text, struct argp_state *state) {
   char *end;
   const double value = strtod(text, &end);
   if (*text == '\0' || *end != '\0' || !(value > 0.0) || !isfinite(value))
@@ -131,14 +112,14 @@ static double positive(const option *o, const char *text, struct argp_state *sta
   return value;
 }
 
-static bool is_first_word(const option *o, const char *text, struct argp_state *state) {
+static bool is_first_word(const tg_option *o, const char *text, struct argp_state *state) {
   const bool first = strcmp(text, o->words[0]) == 0;
   if (!first && strcmp(text, o->words[1]) != 0)
     WRONG(state, "--%s: '%s' is neither %s nor %s", o->name, text, o->words[0], o->words[1]);
   return first;
 }
 
-static void take_option(const option *o, const char *text, arguments *a, struct argp_state *state) {
+static void take_option(const tg_option *o, const char *text, tg_arguments *a, struct argp_state *state) {
   void *at = (char *)a + o->offset;
   switch (o->kind) {
   case FLAG:
@@ -166,21 +147,21 @@ static void take_option(const option *o, const char *text, arguments *a, struct 
   }
 }
 
-static void take_argument(const char *text, arguments *a, struct argp_state *state) {
+static void take_argument(const char *text, tg_arguments *a, struct argp_state *state) {
   if (a->argument && !a->several) WRONG(state, "'%s' is one argument too many", text);
   if (!a->argument) a->argument = text;
   a->more[a->n_more++] = text;
 }
 
 /* What is wrong with all of it together. */
-static void check_arguments(const arguments *a, struct argp_state *state) {
+static void check_arguments(const tg_arguments *a, struct argp_state *state) {
   if (!a->argument) WRONG(state, "an argument is missing");
   if (a->run.ranks > 0 && !a->run.dry_run) WRONG(state, "--ranks plans for --dry-run; mpirun -n N runs on N ranks");
   if (a->run.resume && a->run.force) WRONG(state, "--resume and --force exclude each other");
 }
 
 static error_t parse_option(int key, char *text, struct argp_state *state) {
-  const option *o = find_option(key);
+  const tg_option *o = tg_option_find(key);
   if (o)
     take_option(o, text, state->input, state);
   else if (key == ARGP_KEY_ARG)
@@ -193,14 +174,6 @@ static error_t parse_option(int key, char *text, struct argp_state *state) {
 }
 
 /* ---- the commands ---- */
-
-typedef struct {
-  const char *name, *argument;
-  int (*main)(const arguments *arguments);
-  bool several; /* arguments */
-  const int *options;
-  const char *doc;
-} command;
 
 static int report(tg_status st) {
   if (st != TG_OK) fprintf(stderr, "tokengeom: %s\n", tg_last_error());
@@ -232,7 +205,7 @@ static bool start_mpi(void) {
   return false;
 }
 
-static int run_main(const arguments *a) {
+static int run_main(const tg_arguments *a) {
   tg_run_options options = a->run;
   options.config = a->argument;
   options.overrides = a->overrides;
@@ -245,7 +218,7 @@ static int run_main(const arguments *a) {
   return st == TG_ESTOPPED ? a->stop_status : (int)st;
 }
 
-static int extract_main(const arguments *a) {
+static int extract_main(const tg_arguments *a) {
   const tg_extract_options options = {a->argument, a->overrides, a->run.n_overrides, a->out, a->float32, a->run.force};
   if (!a->out) return usage_error("tokengeom extract: --out FILE is missing\n");
   const tg_status looked = tg_inputs_look_before(options.config, options.overrides, options.n_overrides, false);
@@ -256,21 +229,21 @@ static int extract_main(const arguments *a) {
   return st == TG_ESTOPPED ? a->stop_status : (int)st;
 }
 
-static int validate_main(const arguments *a) {
+static int validate_main(const tg_arguments *a) {
   return report(tg_command_validate(a->argument, a->overrides, a->run.n_overrides));
 }
 
-static int figures_main(const arguments *a) {
+static int figures_main(const tg_arguments *a) {
   return report(tg_command_figures(a->more, a->n_more, a->overrides, a->run.n_overrides, a->out));
 }
 
-static int report_main(const arguments *a) { return report(tg_command_report(a->argument)); }
+static int report_main(const tg_arguments *a) { return report(tg_command_report(a->argument)); }
 
-static int verify_main(const arguments *a) { return report(tg_verify(a->argument, a->sample, (uint64_t)a->seed)); }
+static int verify_main(const tg_arguments *a) { return report(tg_verify(a->argument, a->sample, (uint64_t)a->seed)); }
 
-static int info_main(const arguments *a) { return report(tg_command_info(a->argument)); }
+static int info_main(const tg_arguments *a) { return report(tg_command_info(a->argument)); }
 
-static int export_main(const arguments *a) {
+static int export_main(const tg_arguments *a) {
   if (!a->csv) return usage_error("tokengeom export: --csv DIR is missing\n");
   return report(tg_command_export(a->argument, a->csv));
 }
@@ -284,43 +257,64 @@ static const int extract_options[]  = {KEY_SET, KEY_OUT_FILE, KEY_TYPE, KEY_FORC
 static const int export_options[]   = {KEY_CSV, END};
 static const int no_options[]       = {END};
 
-static const command commands[] = {
-    /* name      argument             main           several options           doc */
-    {"run",      "CONFIG",            run_main,      false,  run_options,      "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work."},
-    {"figures",  "CONFIG|RESULTS...", figures_main,  true,   figures_options,  "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF."},
-    {"report",   "RESULTS",           report_main,   false,  no_options,       "Print a table of layers and what stands out."},
+const tg_command tg_commands[] = {
+    /* name      argument             main           several options           doc, example */
+    {"run",      "CONFIG",            run_main,      false,  run_options,      "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work.",
+                                                                               "mpirun -n 16 tokengeom run study.yaml"},
+    {"figures",  "CONFIG|RESULTS...", figures_main,  true,   figures_options,  "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF.",
+                                                                               "tokengeom figures llama.h5 mistral.h5 --out figures"},
+    {"report",   "RESULTS",           report_main,   false,  no_options,       "Print a table of layers and what stands out.",
+                                                                               "tokengeom report results.h5"},
     {"verify",   "RESULTS",           verify_main,   false,  verify_options,   "Check that a result file is what a run wrote: provenance, shapes, checksums, statistics, a sample of clouds. "
-                                                                               "Exit status 0 good, 65 not, 66 no such file, 75 good but not complete."},
-    {"validate", "CONFIG",            validate_main, false,  validate_options, "Check a config and its inputs and print the study with every default filled in."},
-    {"extract",  "CONFIG",            extract_main,  false,  extract_options,  "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work."},
-    {"info",     "FILE",              info_main,     false,  no_options,       "Say what a result file or a hidden-state file holds and how complete it is."},
-    {"export",   "RESULTS",           export_main,   false,  export_options,   "Write every dataset of a result file as CSV."},
+                                                                               "Exit status 0 good, 65 not, 66 no such file, 75 good but not complete.",
+                                                                               "tokengeom verify results.h5 --sample 20"},
+    {"validate", "CONFIG",            validate_main, false,  validate_options, "Check a config and its inputs and print the study with every default filled in.",
+                                                                               "tokengeom validate study.yaml --set shuffle.levels=all"},
+    {"extract",  "CONFIG",            extract_main,  false,  extract_options,  "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work.",
+                                                                               "mpirun -n 16 tokengeom extract study.yaml --out states.h5"},
+    {"info",     "FILE",              info_main,     false,  no_options,       "Say what a result file or a hidden-state file holds and how complete it is.",
+                                                                               "tokengeom info results.h5"},
+    {"export",   "RESULTS",           export_main,   false,  export_options,   "Write every dataset of a result file as CSV.",
+                                                                               "tokengeom export results.h5 --csv tables"},
+};
+
+const tg_exit tg_exits[] = {
+    {TG_OK,        "done"},
+    {TG_EUSAGE,    "the command line is wrong"},
+    {TG_EDATA,     "a file holds something else than it should"},
+    {TG_ENOINPUT,  "an input is missing or unreadable"},
+    {TG_EINTERNAL, "no memory, a library failed, or a bug"},
+    {TG_EIO,       "writing failed, or the output exists"},
+    {TG_ESTOPPED,  "stopped early on request; --resume goes on"},
+    {TG_ECONFIG,   "the config asks for something wrong"},
 };
 /* clang-format on */
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+const int tg_n_commands = sizeof tg_commands / sizeof *tg_commands;
+const int tg_n_exits = sizeof tg_exits / sizeof *tg_exits;
 
 static void print_usage(FILE *out) {
   fprintf(out, "Usage: tokengeom COMMAND [OPTION...] ARGUMENT\n"
                "Measures the geometry of token representations in large language models.\n\n");
-  for (int c = 0; c < N_COMMANDS; c++)
-    fprintf(out, "  %-9s %-17s %s\n", commands[c].name, commands[c].argument, commands[c].doc);
+  for (int c = 0; c < tg_n_commands; c++)
+    fprintf(out, "  %-9s %-17s %s\n", tg_commands[c].name, tg_commands[c].argument, tg_commands[c].doc);
   fprintf(
       out,
       "\n  tokengeom COMMAND --help lists the options of a command; tokengeom run --help-config the keys of a config.\n"
       "  tokengeom --version prints versions of the program and its libraries.\n"
-      "  mpirun -n R tokengeom run CONFIG is the main job.\n");
+      "  mpirun -n R tokengeom run CONFIG is the main job.\n\nExit status:\n");
+  for (int e = 0; e < tg_n_exits; e++) fprintf(out, "  %2d  %s\n", tg_exits[e].status, tg_exits[e].meaning);
 }
 
 /* A command's options as argp takes them: out [N_OPTIONS + 1], zero. */
-static void list_options(const command *c, struct argp_option *out) {
+static void list_options(const tg_command *c, struct argp_option *out) {
   for (const int *key = c->options; *key != END; key++) {
-    const option *o = find_option(*key);
+    const tg_option *o = tg_option_find(*key);
     *out++ = (struct argp_option){o->name, o->key, o->argument, 0, o->help, 0};
   }
 }
 
-static int run_command(const command *c, int argc, char **argv) {
-  arguments a = {.stop_status = TG_ESTOPPED, .sample = 3, .seed = 1};
+static int run_command(const tg_command *c, int argc, char **argv) {
+  tg_arguments a = {.stop_status = TG_ESTOPPED, .sample = 3, .seed = 1};
   char name[64];
   struct argp_option listed[N_OPTIONS + 1] = {0};
   const struct argp argp = {listed, parse_option, c->argument, c->doc, NULL, NULL, NULL};
@@ -356,8 +350,8 @@ int tg_cli_main(int argc, char **argv) {
     print_usage(stdout);
     return 0;
   }
-  for (int c = 0; c < N_COMMANDS; c++)
-    if (strcmp(name, commands[c].name) == 0) return run_command(&commands[c], argc, argv);
+  for (int c = 0; c < tg_n_commands; c++)
+    if (strcmp(name, tg_commands[c].name) == 0) return run_command(&tg_commands[c], argc, argv);
   if (is_other_rank()) return usage_error(NULL);
   if (*name) fprintf(stderr, "tokengeom: '%s' is no command\n", name);
   print_usage(stderr);

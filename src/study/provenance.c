@@ -26,10 +26,11 @@ const char *tg_provenance_libraries(void) {
   int length;
   unsigned major, minor, release;
   MPI_Get_library_version(mpi, &length);
-  mpi[strcspn(mpi, ",\n")] = '\0';
+  mpi[strcspn(mpi, ",\n")] = '\0'; /* MPICH goes on for pages */
+  for (char *tab = mpi; (tab = strchr(tab, '\t'));) *tab = ' ';
   H5get_libversion(&major, &minor, &release);
   snprintf(text, sizeof text,
-           "MPI: %s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\noneDNN: %s\nGSL: %s\nlibyaml: %s\nlibllama: %s\ncompiler: "
+           "MPI: %.200s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\noneDNN: %s\nGSL: %s\nlibyaml: %s\nlibllama: %s\ncompiler: "
            "%s, %s\n",
            mpi, major, minor, release, openblas_get_config(),
            tg_tiles_library() ? tg_tiles_library() : "not in this build", gsl_version, yaml_get_version_string(),
