@@ -22,6 +22,7 @@ DATA = SOURCE / "tests" / "data"
 PROGRAM = os.environ.get("TOKENGEOM", str(SOURCE / "build" / "tokengeom"))
 MPIEXEC = os.environ.get("MPIEXEC", "mpirun")
 SANITIZED = "libasan" in subprocess.run(["ldd", PROGRAM], capture_output=True, text=True).stdout
+PATIENCE = 6 if SANITIZED else 4  # times longer than on an idle machine is waited, for all that must come
 
 # Exit statuses of the program.
 OK, USAGE, BAD_DATA, NO_INPUT, INTERNAL, IO, STOPPED, CONFIG = 0, 64, 65, 66, 70, 74, 75, 78
@@ -114,11 +115,11 @@ def ranks_of(process):
 def run(*arguments, ranks=None, wrap=(), timeout=60, **extra):
     process = start(*arguments, ranks=ranks, wrap=wrap, **extra)
     try:
-        out, err = process.communicate(timeout=timeout)
+        out, err = process.communicate(timeout=PATIENCE * timeout)
     except subprocess.TimeoutExpired:
         kill_all(process)
         out, err = process.communicate()
-        raise AssertionError(f"no end within {timeout} s: {Result(process.args, None, out, err)}") from None
+        raise AssertionError(f"no end within {PATIENCE * timeout} s: {Result(process.args, None, out, err)}") from None
     return Result(process.args, process.returncode, out, err)
 
 
@@ -279,7 +280,7 @@ class Case(unittest.TestCase):
         process.stderr.close()
 
     def finish(self, process, timeout=60):
-        out, err = process.communicate(timeout=timeout)
+        out, err = process.communicate(timeout=PATIENCE * timeout)
         return Result(process.args, process.returncode, out, err)
 
     def run_ok(self, *arguments, **options):

@@ -247,14 +247,14 @@ class Export(support.Case):
         """Starts the script, signals it once so many prompts are done, and returns its exit status."""
         with open(self.path("log"), "a") as log:
             process = subprocess.Popen([sys.executable, SCRIPT, *arguments], stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-            end = time.monotonic() + 120
+            end = time.monotonic() + support.PATIENCE * 120
             while time.monotonic() < end and process.poll() is None:
                 with contextlib.suppress(FileNotFoundError):
                     if self.path("a.h5.progress").read_text().count("done") >= at_least:
                         break
                 time.sleep(0.005)
             process.send_signal(number)
-            return process.wait(60)
+            return process.wait(support.PATIENCE * 60)
 
     def test_stopped_and_killed(self):
         write_prompts(self.path("many.jsonl"), {i: TOKENS for i in range(300)})

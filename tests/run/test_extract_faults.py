@@ -70,7 +70,7 @@ class Case(support.Case):
         """An extraction each write of which takes 10 ms more, in which some, and not all, is done."""
         process = support.start(*self.command(), ranks=2, wrap=inject("pwrite64:delay_enter=10000", on=[self.part]), **AT_ONCE)
         self.addCleanup(self.end, process)
-        stop = time.monotonic() + 30
+        stop = time.monotonic() + support.PATIENCE * 30
         while time.monotonic() < stop:
             self.assertIsNone(process.poll(), "it has ended already" if process.poll() is None else process.communicate())
             with contextlib.suppress(OSError, KeyError), h5py.File(self.part) as file:
@@ -151,7 +151,7 @@ class Stop(Case):
                 self.study_file = self.config(support.synthetic(**source, slow_seconds=0.3))
                 process = support.start(*self.command(), ranks=ranks)
                 self.addCleanup(self.end, process)
-                stop = time.monotonic() + 30
+                stop = time.monotonic() + support.PATIENCE * 30
                 while time.monotonic() < stop:
                     with contextlib.suppress(OSError, KeyError):
                         if self.marked() >= 3:
@@ -223,7 +223,7 @@ class Lost(Case):
         before = self.part.read_bytes()
         process = support.start(*self.command(), ranks=2, wrap=inject("pread64:delay_enter=50000", on=[self.part]))
         self.addCleanup(self.end, process)
-        stop = time.monotonic() + 30
+        stop = time.monotonic() + support.PATIENCE * 30
         while not self.path("states.h5.lock").exists() and time.monotonic() < stop:
             time.sleep(0.01)
         process.send_signal(signal.SIGUSR1)
@@ -303,7 +303,7 @@ class Output(Case):
         """The same while rank 1 waits for the disk, with everything written."""
         process = support.start(*self.command(), ranks=2, wrap=inject("fsync:delay_enter=2000000", on=[self.part], rank=1), **AT_ONCE)
         self.addCleanup(self.end, process)
-        stop = time.monotonic() + 30
+        stop = time.monotonic() + support.PATIENCE * 30
         while time.monotonic() < stop:
             with contextlib.suppress(OSError, KeyError), h5py.File(self.part) as file:
                 if (file["done"][...] != 0).all():

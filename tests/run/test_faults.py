@@ -89,7 +89,7 @@ class Case(support.Case):
         """A run in the background in which some, and not all, clouds are done."""
         process = support.start("run", self.study_file, *options, ranks=ranks, wrap=wrap, **extra)
         self.addCleanup(self.end, process)
-        stop = time.monotonic() + 30
+        stop = time.monotonic() + support.PATIENCE * 30
         while time.monotonic() < stop:
             self.assertIsNone(process.poll(), "the run has ended already")
             with contextlib.suppress(OSError, KeyError), h5py.File(self.results) as file:

@@ -80,7 +80,7 @@ class Kills(support.Case):
             process = support.start("run", self.study_file, "--resume", ranks=2, **AT_ONCE)
             time.sleep(delay)
             self.kill(process, who)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=support.PATIENCE * 30)
             before, now = self.before(err, message), self.done(message)
             self.assertIn(before, (None, done), message)
             self.assertGreaterEqual(now, done, f"{message}: done work is gone")
@@ -108,7 +108,7 @@ class Kills(support.Case):
             support.kill_all(process)
             return
         os.kill(ranks.get(who, process.pid), signal.SIGKILL)
-        end = time.monotonic() + 20  # nobody may still write when the file is looked at
+        end = time.monotonic() + support.PATIENCE * 20  # nobody may still write when the file is looked at
         while any(os.path.exists(f"/proc/{pid}") for pid in below) and time.monotonic() < end:
             process.poll()
             time.sleep(0.05)

@@ -302,7 +302,7 @@ class Interrupted(Case):
 
     def wait(self, process, path, name, at_least):
         """Until some are done while the process goes on."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + support.PATIENCE * 30
         while time.monotonic() < end:
             self.assertIsNone(process.poll(), "it has ended already")
             try:
@@ -321,7 +321,7 @@ class Interrupted(Case):
                 support.kill_all(process)
             else:  # to the ranks themselves: mpirun takes its time, and they may be through by then
                 faults.ask_to_stop(support.ranks_of(process), lambda: None)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=support.PATIENCE * 60)
         finally:
             if process.poll() is None:
                 support.kill_all(process)

@@ -99,7 +99,7 @@ class Completion(support.Case):
 
     @staticmethod
     def read(terminal, until=None):
-        out, end = "", time.monotonic() + 30
+        out, end = "", time.monotonic() + support.PATIENCE * 30
         while time.monotonic() < end and (until is None or until not in out):
             if not select.select([terminal], [], [], 1.5 if until is None else 30)[0]:
                 break

@@ -30,7 +30,7 @@ class Case(support.Case):
 
     def wait_for_rows(self, process, at_least=1):
         """Until some, and not all, clouds are done and the slow prompt is on."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + support.PATIENCE * 30
         while time.monotonic() < end:
             self.assertIsNone(process.poll(), "the run has ended already")
             try:

@@ -91,10 +91,10 @@ class Case(support.Case):
         return re.search(rf"\b{name}=(\S+)", slurm("scontrol", "show", "job", job).stdout)[1]
 
     def wait_until(self, condition, message, seconds=40):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + support.PATIENCE * seconds
         while not condition():
             if time.monotonic() > end:
-                self.fail(f"{message() if callable(message) else message} after {seconds} s")
+                self.fail(f"{message() if callable(message) else message} after {support.PATIENCE * seconds} s")
             time.sleep(0.05)
 
     def wait_for_go(self, job, number=1):
@@ -377,7 +377,7 @@ class Workstation(Case):
                 out += line
             time.sleep(0.3)
             os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-            out += process.communicate(timeout=30)[0]
+            out += process.communicate(timeout=support.PATIENCE * 30)[0]
             self.assertEqual(process.returncode, support.STOPPED, f"{number}: {out}")
             self.assertRegex(out, r"stop: status 0, \d+ clouds are left")
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
