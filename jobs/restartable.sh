@@ -97,8 +97,9 @@ study_run() {
   fi
   restartable "$@" "$program" run "$config" "${options[@]}" --resume --stop-status 0
   left=$(study_left)
-  # A failure would come again; a rank that was killed (128 + signal), for want of memory or by Open MPI's start between nodes,
-  # may well not be.
+  # A failure would come again; a rank that was killed, for want of memory or by Open MPI's start between nodes, may well not be.
+  # Open MPI says so by 128 + the signal's number, MPICH by the number; our own statuses begin with 64.
+  [ "$rc" != 9 ] && [ "$rc" != 15 ] || rc=$((128 + rc))
   if [ "$rc" != 0 ] && [ -z "$why" ] && { [ "$rc" -le 128 ] || [ -z "${SLURM_JOB_ID:-}" ]; }; then
     say "failed: exit status $rc, ${left:-all} clouds are left"
     exit "$rc"

@@ -113,8 +113,8 @@ static tg_status check_marks(extraction *x, int64_t all, int *stopped) {
   }
   MPI_Allreduce(MPI_IN_PLACE, stopped, 1, MPI_INT, MPI_MAX, x->comm);
   st = tg_comm_agree(x->comm, st);
-  for (int64_t p = 0; st == TG_OK && p < x->info->n_prompts; p++) /* 0 where somebody took it back */
-    MPI_Allreduce(MPI_IN_PLACE, x->marks + p * x->info->n_levels, x->info->n_levels, MPI_UINT64_T, MPI_MIN, x->comm);
+  for (int64_t p = 0; st == TG_OK && p < x->info->n_prompts; p++) /* 0 where somebody took it back; the same mark else */
+    MPI_Allreduce(MPI_IN_PLACE, x->marks + p * x->info->n_levels, x->info->n_levels, MPI_UINT64_T, MPI_BAND, x->comm);
   return st;
 }
 

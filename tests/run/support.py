@@ -50,9 +50,12 @@ def launcher_version():
     return subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
 
 
+OPEN_MPI = "Open MPI" in launcher_version()
+KILLED = 128 + signal.SIGKILL if OPEN_MPI else signal.SIGKILL  # what mpirun says of a rank that was
+
+
 def launcher(ranks):
-    of_open_mpi = "Open MPI" in launcher_version() or "OpenRTE" in launcher_version()
-    return (MPIEXEC,) + (("--oversubscribe",) if of_open_mpi else ()) + ("-n", str(ranks))
+    return (MPIEXEC,) + (("--oversubscribe",) if OPEN_MPI else ()) + ("-n", str(ranks))
 
 
 @functools.lru_cache(None)

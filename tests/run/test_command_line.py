@@ -194,8 +194,8 @@ class Validate(support.Case):
             self.assertIn("nowhere does not exist", result.errors[0])
 
     def test_odd_paths(self):
-        """Quotes, spaces, colons and hashes in a path."""
-        folder = self.path("it's: a #1 \"dir\"")
+        """Quotes, spaces, colons and hashes in a path. MPICH takes a colon for the end of a file system's name."""
+        folder = self.path("it's: a #1 \"dir\"" if support.OPEN_MPI else "it's a #1 \"dir\"")
         folder.mkdir()
         write_states(folder / "a.h5", clouds(1, 1, 2, 20))
         config = self.config(files(folder / "a.h5"), output=str(folder / "r.h5"))

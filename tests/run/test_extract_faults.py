@@ -126,7 +126,7 @@ class Ranks(Case):
             shutil.copy2(INPUTS / "a.h5", place)
         for name in ("study.yaml", "a.h5"):
             self.path(name).symlink_to(f"/proc/self/cwd/{name}")  # each rank's own
-        apart = ("sh", "-c", f'[ "$OMPI_COMM_WORLD_RANK" = 0 ] && cd {places[0]} || cd {places[1]}; exec "$@"', "sh")
+        apart = ("sh", "-c", f'[ "${{OMPI_COMM_WORLD_RANK:-$PMI_RANK}}" = 0 ] && cd {places[0]} || cd {places[1]}; exec "$@"', "sh")
         for seed, modified, words in ((1, 1e9, "differ in the inputs"), (2, 2e9, "differ in the config")):
             for place, value in zip(places, (1, seed)):
                 support.write_config(place / "study.yaml", [files(self.path("a.h5"))], statistics={"seed": value})

@@ -133,7 +133,7 @@ class Kills(support.Case):
                                  wrap=inject(f"{call}:signal=KILL:when={n}", on=paths, rank=rank))
             if result.code == support.OK:
                 continue  # the count differs a little from run to run
-            self.assertEqual(result.code, 128 + signal.SIGKILL, f"{message}\n{result}")
+            self.assertEqual(result.code, support.KILLED, f"{message}\n{result}")
             outcomes["a file" if self.results.exists() else "no file"] += 1
             self.finish_and_compare(self.done(message), message)
         print(f"{len(places)} system calls: {outcomes}")
@@ -157,7 +157,7 @@ class Kills(support.Case):
             self.results.write_bytes(damaged)
             result = support.run("run", self.study_file, "--resume", ranks=2, timeout=30, **AT_ONCE,
                                  wrap=inject(f"{call}:signal=KILL:when={n}", on=[self.results], rank=rank))
-            self.assertEqual(result.code, 128 + signal.SIGKILL, f"{message}\n{result}")
+            self.assertEqual(result.code, support.KILLED, f"{message}\n{result}")
             with h5py.File(self.results) as file:
                 complete, end = file["complete"][()] == 1, file["provenance/end"][()].rstrip(b"\0 ")
                 all_done = (file["models/model/status"][...] > 0).all()
