@@ -35,10 +35,9 @@ make_root() {
   local root=$work/$1
   [ -e "$work/empty.tar" ] || mmdebstrap --quiet --variant=minbase "$release" "$work/empty.tar" || skip "mmdebstrap cannot make a root of $release"
   mkdir "$root" && tar -xf "$work/empty.tar" -C "$root" || fail "no room for $root"
-  # Where registries are reached through a proxy with a certificate of its own, it is the host's.
-  if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
-    mkdir -p "$root/etc/ssl/certs" && cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-  fi
+  # Where registries are reached through a proxy with a certificate of its own, it is the host's. Debian's package of certificates would
+  # replace a file of its own name.
+  mkdir -p "$root/etc/ssl" && { [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/host.crt"; }
   git clone -q "$source" "$root/root/tokengeom" && chroot "$root" useradd -m newcomer || fail "no clone in $root"
   cp -r "$root/root/tokengeom" "$root/home/newcomer/" && chroot "$root" chown -R newcomer: /home/newcomer/tokengeom
 }
@@ -47,7 +46,8 @@ make_root() {
 in_root() {
   local root=$work/$1 settings
   shift
-  mapfile -t settings < <(env | grep -E '^(https?_proxy|HTTPS?_PROXY|no_proxy|PIP_[A-Z_]*)=')
+  mapfile -t settings < <(env | grep -E '^(https?_proxy|HTTPS?_PROXY|no_proxy|PIP_[A-Z_]*)=' | grep -v '^PIP_CERT=')
+  [ ! -e "$root/etc/ssl/host.crt" ] || settings+=(PIP_CERT=/etc/ssl/host.crt)
   unshare --mount --pid --fork --kill-child bash -c '
     root=$1; shift
     mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --rbind /dev "$root/dev" &&
