@@ -11,9 +11,9 @@
 
 Needs torch, transformers, h5py and numpy; with --gguf-file also accelerate and gguf.
 
-Prompts come from JSON lines (files named *.jsonl, *.json, *.ndjson), {"id": 3218, "text": "..."} or {"id": 3218,
-"token_ids": [...]}, or from text files, whose ids are their places in the bytewise sorted list, from 0. Texts are
-stripped, tokenized without special tokens and cut to their first --tokens tokens.
+Prompts come from JSON lines (files named *.jsonl, *.jsonlines, *.ndjson, *.json), {"id": 3218, "text": "..."} or {"id": 3218,
+"token_ids": [...]}, where no record has an id each has its place from 0, or from text files, whose ids are their places in the bytewise sorted list, from 0. Texts are
+stripped, tokenized without special tokens and cut to their first --tokens tokens. Files may be compressed: .gz, .bz2, .xz, and .zst where the package zstandard is there.
 
 FILE.part grows until the last prompt is in it and becomes FILE then. All of its HDF5 objects are made, with their room,
 before the first prompt, and only numbers are written after that, so it stays readable whenever the script is killed.
@@ -22,11 +22,14 @@ FILE.progress holds the settings and, line by line, how many prompts are done; t
 Exit status: 0 done; 64 usage; 65 bad data; 66 input missing; 69 a Python package is missing; 74 input/output, or FILE
 exists; 75 stopped by SIGTERM or SIGUSR1 after the prompt in hand, start again to go on; 78 settings that cannot be."""
 import argparse
+import bz2
 import collections
 import contextlib
+import gzip
 import hashlib
 import importlib
 import json
+import lzma
 import math
 import os
 import pathlib
@@ -171,11 +174,43 @@ def import_libraries(options):
 # ---- prompts ------------------------------------------------------------------------------------------------------
 
 
-def read_bytes(path):
+PACKED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+
+
+def open_packed(path):
+    ending = pathlib.Path(path).suffix.lower()
+    if ending != ".zst":
+        return PACKED.get(ending, open)(path, "rb")
     try:
-        return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise Failure(NO_INPUT, f"{path}: {error.strerror}") from None
+        return importlib.import_module("zstandard").open(path, "rb")
+    except ImportError:
+        raise Failure(NO_PACKAGE, f"{path}: is compressed by zstd: pip install zstandard") from None
+
+
+def read_bytes(path):
+    """A file's bytes, unpacked, without a byte order mark."""
+    try:
+        with open_packed(path) as file:
+            return file.read().removeprefix(b"\xef\xbb\xbf")
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise Failure(NO_INPUT, f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def is_json_lines(path):
+    name = path.lower()
+    for ending in (*PACKED, ".zst"):
+        name = name.removesuffix(ending)
+    return name.endswith((".jsonl", ".jsonlines", ".ndjson", ".json"))
+
+
+def read_text(path, place):
+    """A file that is one prompt; what is JSON lines by its first line is not."""
+    text = decode(read_bytes(path), path)
+    with contextlib.suppress(ValueError, RecursionError):
+        first = json.loads(text.split("\n", 1)[0])
+        if isinstance(first, dict) and ("text" in first or "token_ids" in first):
+            raise Failure(BAD_DATA, f"{path}: is JSON lines by its first line and a text by its name; call it .jsonl")
+    return Prompt(place, text, None, path)
 
 
 def decode(data, path, line=1):
@@ -189,12 +224,16 @@ def is_id(value, low, high):
     return type(value) is int and low <= value < high
 
 
-def parse_line(text, where, vocabulary):
-    """One prompt of a JSON lines file."""
+def parse_line(text, where, vocabulary, place):
+    """One prompt of a JSON lines file; its id is `place` where no record has one (None: all have)."""
     try:
         entry = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Failure(BAD_DATA, f"{where}: not JSON: {error}") from None
+    if isinstance(entry, dict) and "id" not in entry and place is not None:
+        entry["id"] = place
+    elif isinstance(entry, dict) and "id" in entry and place is not None:
+        raise Failure(BAD_DATA, f'{where}: an "id", and none in the records before')
     if not isinstance(entry, dict) or not is_id(entry.get("id"), -2**63, 2**63):
         raise Failure(BAD_DATA, f'{where}: expected an object with "id", a 64-bit integer')
     if ("text" in entry) == ("token_ids" in entry):
@@ -216,18 +255,29 @@ def parse_line(text, where, vocabulary):
     return Prompt(entry["id"], None, tokens, where)
 
 
+def lacks_id(line):
+    """Whether the first record has no id: then each has its place, over all files."""
+    with contextlib.suppress(ValueError, RecursionError):
+        entry = json.loads(line)
+        return isinstance(entry, dict) and "id" not in entry
+    return False
+
+
 def read_prompts(paths, vocabulary):
     """All prompts, in the files' order; text files sorted bytewise."""
-    is_json = [path.endswith((".jsonl", ".json", ".ndjson")) for path in paths]
+    is_json = list(map(is_json_lines, paths))
     if any(is_json) != all(is_json):
         raise Failure(CONFIG, "--prompts: JSON lines and text files together; a text file's id is its place in the list")
     if not any(is_json):
-        return [Prompt(place, decode(read_bytes(path), path), None, path) for place, path in enumerate(sorted(paths, key=os.fsencode))]
-    prompts, seen = [], {}
+        return [read_text(path, place) for place, path in enumerate(sorted(paths, key=os.fsencode))]
+    prompts, seen, without_ids = [], {}, None
     for path in paths:
         for number, line in enumerate(read_bytes(path).split(b"\n"), 1):
             if line.strip():
-                prompt = parse_line(decode(line, path, number), f"{path}:{number}", vocabulary)
+                line = decode(line, path, number)
+                if without_ids is None:
+                    without_ids = lacks_id(line)
+                prompt = parse_line(line, f"{path}:{number}", vocabulary, len(prompts) if without_ids else None)
                 if prompt.id in seen:
                     raise Failure(BAD_DATA, f"{prompt.where}: id {prompt.id} stands in {seen[prompt.id]} already")
                 seen[prompt.id] = prompt.where

@@ -26,6 +26,7 @@ class Tokengeom(CMakePackage):
     depends_on("libyaml")
     depends_on("libmd")
     depends_on("jansson")
+    depends_on("libarchive")
     depends_on("xxhash")
     depends_on("random123")
     depends_on("llama-cpp", when="+llama")

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { TG_MAX_SCALES = 16, TG_MAX_OVERLAP_K = 256, TG_MAX_SCALE = 65534 };
@@ -129,6 +130,13 @@ tg_status tg_config_read_for_results(const char *path, const char *const *overri
 /** The same from a text that a run echoed, e.g. a result file's; `path` names it in messages. */
 tg_status tg_config_parse_for_results(const char *text, const char *path, const char *const *overrides, int n_overrides,
                                       tg_config **out);
+
+/** Whether writing this file, or it with .part behind its name, would destroy what a study is made from.
+ *  what  [room]: which input it is, where it would */
+bool tg_config_destroys_input(const tg_config *config, const char *output, char *what, size_t room);
+
+/** The file that a path leads to, whether it is there or not, where the path is a symbolic link. Caller frees. */
+char *tg_config_follow_links(const char *path);
 
 /** Frees a config; safe on NULL, leaves NULL. */
 void tg_config_destroy(tg_config **config);

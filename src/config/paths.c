@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <glob.h>
 #include <libgen.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +36,26 @@ static char *path_of(tg_reading *r, const char *name, const tg_node *node) {
   return NULL;
 }
 
+char *tg_config_follow_links(const char *path) {
+  char target[PATH_MAX], *out = tg_copy_string(path);
+  struct stat at;
+  for (int most = 40; most > 0 && lstat(out, &at) == 0 && S_ISLNK(at.st_mode); most--) {
+    const ssize_t length = readlink(out, target, sizeof target - 1);
+    if (length < 0) break;
+    target[length] = '\0';
+    char *next = NULL;
+    const int directory = target[0] == '/' ? 0 : (int)(strrchr(out, '/') ? strrchr(out, '/') + 1 - out : 0);
+    if (asprintf(&next, "%.*s%s", directory, out, target) < 0) abort();
+    free(out);
+    out = next;
+  }
+  return out;
+}
+
 void tg_paths_output(tg_reading *r, const char *name, const tg_node *node, char **out) {
-  *out = path_of(r, name, node);
+  char *path = path_of(r, name, node);
+  *out = path ? tg_config_follow_links(path) : NULL;
+  free(path);
   if (*out && !tg_node_is_text(*out)) tg_reading_mistake(r, node, "%s: %s is not UTF-8", name, *out);
 }
 
@@ -104,6 +124,14 @@ static void read_glob(tg_reading *r, const char *name, const tg_node *node, tg_s
     add_file(r, name, node, source, path);
     return;
   }
+  if (strstr(node->text, "**")) {
+    tg_reading_mistake(
+        r, node,
+        "%s: ** goes through no directories here; write one * for each, as in */*.txt, in a list for several depths",
+        name);
+    free(path);
+    return;
+  }
   char *pattern = glob_pattern(r->config, node->text);
   glob_t found = {0};
   if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
@@ -155,14 +183,39 @@ static bool is_summary(const char *directory, const char *output) {
   return same;
 }
 
-void tg_paths_check_output(tg_reading *r, const tg_node *node) {
-  const tg_config *c = r->config;
-  for (int m = 0; c->output && m < c->n_models; m++) {
-    const tg_source_config *source = &c->models[m].source;
-    bool same = (source->model_file && is_same_file(source->model_file, c->output)) ||
-                (source->prompt_ids_file && is_same_file(source->prompt_ids_file, c->output)) ||
-                is_summary(source->directory, c->output);
-    for (int a = 0; a < source->n_files; a++) same |= is_same_file(source->files[a], c->output);
-    if (same) tg_reading_mistake(r, node, "output: %s is also an input, of models[%d]", c->output, m);
+static bool is_input_of(const tg_source_config *source, const char *path) {
+  bool same = (source->model_file && is_same_file(source->model_file, path)) ||
+              (source->prompt_ids_file && is_same_file(source->prompt_ids_file, path)) ||
+              is_summary(source->directory, path);
+  for (int a = 0; a < source->n_files; a++) same |= is_same_file(source->files[a], path);
+  return same;
+}
+
+/* path: of the output, or of what it is while it is made. */
+static bool destroys(const tg_config *c, const char *path, char *what, size_t room) {
+  if (is_same_file(c->path, path)) {
+    snprintf(what, room, "the config itself");
+    return true;
   }
+  for (int m = 0; m < c->n_models; m++)
+    if (is_input_of(&c->models[m].source, path)) {
+      snprintf(what, room, "also an input, of models[%d]", m);
+      return true;
+    }
+  return false;
+}
+
+bool tg_config_destroys_input(const tg_config *config, const char *output, char *what, size_t room) {
+  char *part = NULL;
+  if (destroys(config, output, what, room)) return true;
+  if (asprintf(&part, "%s.part", output) < 0) abort();
+  const bool does = destroys(config, part, what, room);
+  free(part);
+  return does;
+}
+
+void tg_paths_check_output(tg_reading *r, const tg_node *node) {
+  char what[80];
+  if (r->inputs && r->config->output && tg_config_destroys_input(r->config, r->config->output, what, sizeof what))
+    tg_reading_mistake(r, node, "output: %s is %s", r->config->output, what);
 }

@@ -15,7 +15,7 @@ enum {
   TG_REASON_ANGLE = 8,         /* some token has no angle */
   TG_REASON_ZERO = 16,         /* there is a zero vector */
   TG_REASON_NOT_FINITE = 32,   /* NaN or Inf in the input */
-  TG_REASON_NO_LOSS = 64,      /* the source has no loss */
+  TG_REASON_NO_LOSS = 64,      /* the source has no loss, or none that is finite */
   TG_REASON_UNPUBLISHED = 128, /* a number is missing from the published summaries that the row was read from */
   TG_REASON_LOGITS = 4096      /* float64 loses the digits of some logit distance */
 };

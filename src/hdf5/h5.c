@@ -35,19 +35,67 @@ static herr_t record(hid_t stack, void *unused) {
 
 enum { MAX_TEXT = 64 << 20, MAX_EXPANSION = 4096 }; /* deflate packs 1032 bytes into one, at most */
 
+static hid_t exactly = H5P_DEFAULT;
+static char unfit[32];
+
+/* A number that does not fit ends the conversion. */
+static H5T_conv_ret_t refuse(H5T_conv_except_t kind, hid_t from, hid_t to, void *number, void *out, void *context) {
+  (void)to, (void)out, (void)context;
+  if (kind != H5T_CONV_EXCEPT_RANGE_HI && kind != H5T_CONV_EXCEPT_RANGE_LOW) return H5T_CONV_UNHANDLED;
+  unsigned long long bits = 0;
+  const size_t size = H5Tget_size(from);
+  if (size <= sizeof bits) memcpy(&bits, number, size);
+  if (H5Tget_sign(from) == H5T_SGN_NONE)
+    snprintf(unfit, sizeof unfit, "%llu", bits);
+  else
+    snprintf(unfit, sizeof unfit, "%lld", (long long)bits);
+  return H5T_CONV_ABORT;
+}
+
+hid_t tg_h5_exactly(void) {
+  unfit[0] = '\0';
+  return exactly;
+}
+
+const char *tg_h5_unfit(void) { return unfit; }
+
 void tg_h5_prepare(void) {
-  H5dont_atexit(); /* what is left open after a failure must not be closed, and cannot be: the disk may be full */
+  const char *locking = getenv("HDF5_USE_FILE_LOCKING");
+  if (locking && strcmp(locking, "BEST_EFFORT") == 0)
+    unsetenv("HDF5_USE_FILE_LOCKING"); /* HDF5's takes ENOSYS alone; ours: below */
+  H5dont_atexit(); /* before all else; what is left open after a failure must not be closed, and cannot be: the disk may be full */
   H5Eset_auto2(H5E_DEFAULT, record, NULL);
   H5Lunregister(H5L_TYPE_EXTERNAL); /* a file leads to no other file */
+  exactly = H5Pcreate(H5P_DATASET_XFER);
+  H5Pset_type_conv_cb(exactly, refuse, NULL);
 }
 
 const char *tg_h5_reason(void) { return reason[0] ? reason : "no reason given by HDF5"; }
 
-hid_t tg_h5_create_file(const char *path) {
+static hid_t access_with(bool locks) {
   const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
 #if H5_VERSION_GE(1, 10, 7)
-  H5Pset_file_locking(access, false, true);
+  if (!locks) H5Pset_file_locking(access, false, true);
 #endif
+  return access;
+}
+
+static hid_t open_for_reading(const char *path, bool locks) {
+  const hid_t access = access_with(locks), file = H5Fopen(path, H5F_ACC_RDONLY, access);
+  H5Pclose(access);
+  return file;
+}
+
+/* Why the file that could not be opened could not be locked, as errno; 0: not for that. One that is open without a lock must be opened
+ * so again. */
+static int lock_error(void) {
+  if (strstr(reason, "locking")) return ENOLCK;
+  const char *found = strstr(reason, "unable to lock file"), *number = found ? strstr(found, "errno = ") : NULL;
+  return number ? atoi(number + strlen("errno = ")) : 0;
+}
+
+hid_t tg_h5_create_file(const char *path) {
+  const hid_t access = access_with(false);
   const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   H5Pclose(access);
   return file;
@@ -63,9 +111,15 @@ tg_status tg_h5_open_input(const char *path, hid_t *file) {
   fclose(probe);
   TG_CHECK(!unreadable, TG_ENOINPUT, "%s: %s", path, strerror(unreadable));
   TG_CHECK(got == 1, TG_EDATA, "%s: the file is empty, expected HDF5", path);
-  TG_CHECK(H5Fis_hdf5(path) > 0, TG_EDATA, "%s: not an HDF5 file", path);
-  *file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-  TG_CHECK(*file >= 0, TG_EDATA, "%s: damaged HDF5 file (%s)", path, tg_h5_reason());
+  TG_CHECK(H5Fis_hdf5(path) != 0, TG_EDATA, "%s: not an HDF5 file", path);
+  *file = open_for_reading(path, true);
+  const int locked = *file < 0 ? lock_error() : 0;
+  TG_CHECK(locked != EAGAIN && locked != EACCES, TG_EIO,
+           "%s: is locked: another program has it open for writing (where none has: HDF5_USE_FILE_LOCKING=FALSE)",
+           path);
+  if (locked) *file = open_for_reading(path, false); /* a file system without locks */
+  TG_CHECK(*file >= 0, TG_EDATA, "%s: %s HDF5 file (%s)", path, H5Fis_hdf5(path) > 0 ? "damaged" : "not an",
+           tg_h5_reason());
   return TG_OK;
 }
 

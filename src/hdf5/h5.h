@@ -11,6 +11,11 @@
  *  links are not followed. */
 void tg_h5_prepare(void);
 
+/** What reads of integers go through: HDF5 makes a number that does not fit the nearest one that does; so such a read fails.
+ *  tg_h5_unfit: whether the latest failure was one, and of what number, as text. */
+hid_t tg_h5_exactly(void);
+const char *tg_h5_unfit(void);
+
 /** The innermost message of the latest failure, with the errno text where a system call failed. Valid until the next. */
 const char *tg_h5_reason(void);
 

@@ -48,8 +48,9 @@ tg_status tg_integers_load(hid_t place, const char *path, int64_t **values, int6
   tg_array shape = {0};
   tg_status st = shape_of(dataset, path, &shape);
   if (st == TG_OK) st = TG_ALLOC(shape.count, values);
-  if (st == TG_OK && H5Dread(dataset, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, *values) < 0)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s cannot be read (%s)", path, tg_h5_reason());
+  if (st == TG_OK && H5Dread(dataset, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, tg_h5_exactly(), *values) < 0)
+    st = *tg_h5_unfit() ? tg_fail(TG_EDATA, TG_HERE, "%s holds %s, which is no integer of 64 bits", path, tg_h5_unfit())
+                        : tg_fail(TG_EDATA, TG_HERE, "%s cannot be read (%s)", path, tg_h5_reason());
   *count = shape.count;
   H5Dclose(dataset);
   return st;

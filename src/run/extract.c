@@ -30,8 +30,8 @@ typedef struct {
   tg_source *source;
   const tg_source_info *info;
   tg_lock lock;
-  char *part, *origin;
-  double *metric; /* rank 0 */
+  char *out, *part, *origin; /* out: where its name leads */
+  double *metric;            /* rank 0 */
   tg_states_layout layout;
   tg_states_file *file;
   uint64_t *marks; /* [n_prompts][n_levels], of an earlier extraction; 0: not there */
@@ -61,16 +61,18 @@ static tg_status look_at_source(extraction *x) {
       asprintf(&x->origin, "program: %s\nengine: %s\nelement: %s\nwidth: %d\nprompts: %" PRId64 "\nlevels: %d\n%s%s",
                tg_provenance_version(), tg_provenance_engine(&x->study), o->float32 ? "float32" : "bfloat16",
                x->info->width, x->info->n_prompts, x->info->n_levels, x->config->resolved_values, x->study.inputs);
-  TG_CHECK(length >= 0 && asprintf(&x->part, "%s.part", o->out) >= 0, TG_EINTERNAL, "no memory");
+  x->out = tg_config_follow_links(o->out);
+  TG_CHECK(length >= 0 && asprintf(&x->part, "%s.part", x->out) >= 0, TG_EINTERNAL, "no memory");
   return TG_OK;
 }
 
 static tg_status check_output(extraction *x) {
   struct stat at;
-  TG_TRY(tg_study_check_directory(x->options->out));
-  TG_TRY(tg_lock_take(x->options->out, &x->lock));
-  TG_CHECK(stat(x->options->out, &at) != 0 || x->options->force, TG_EIO, "%s: exists; --force replaces it",
-           x->options->out);
+  char what[80];
+  TG_CHECK(!tg_config_destroys_input(x->config, x->out, what, sizeof what), TG_ECONFIG, "--out %s is %s", x->out, what);
+  TG_TRY(tg_study_check_directory(x->out));
+  TG_TRY(tg_lock_take(x->out, &x->lock));
+  TG_CHECK(stat(x->out, &at) != 0 || x->options->force, TG_EIO, "%s: exists; --force replaces it", x->out);
   return TG_OK;
 }
 
@@ -113,7 +115,8 @@ static tg_status check_marks(extraction *x, int64_t all, int *stopped) {
   }
   MPI_Allreduce(MPI_IN_PLACE, stopped, 1, MPI_INT, MPI_MAX, x->comm);
   st = tg_comm_agree(x->comm, st);
-  for (int64_t p = 0; st == TG_OK && p < x->info->n_prompts; p++) /* 0 where somebody took it back; the same mark else */
+  for (int64_t p = 0; st == TG_OK && p < x->info->n_prompts;
+       p++) /* 0 where somebody took it back; the same mark else */
     MPI_Allreduce(MPI_IN_PLACE, x->marks + p * x->info->n_levels, x->info->n_levels, MPI_UINT64_T, MPI_BAND, x->comm);
   return st;
 }
@@ -220,7 +223,7 @@ static tg_status execute(extraction *x, int *stopped) {
   tg_status st = list_places(x, stopped);
   if (st == TG_OK && !*stopped) st = extract_all(x, stopped);
   if (st == TG_OK) st = tg_comm_agree(x->comm, x->rank == 0 ? tg_study_check_inputs(&x->study) : TG_OK);
-  const tg_status closed = tg_states_close(&x->file, st == TG_OK && !*stopped ? x->options->out : NULL);
+  const tg_status closed = tg_states_close(&x->file, st == TG_OK && !*stopped ? x->out : NULL);
   return st == TG_OK ? closed : st;
 }
 
@@ -230,6 +233,7 @@ static void release(extraction *x) {
   tg_shared_free(&x->shared);
   tg_config_destroy(&x->config);
   free(x->metric);
+  free(x->out);
   free(x->part);
   free(x->origin);
   free(x->marks);
@@ -250,8 +254,7 @@ tg_status tg_extract_run(const tg_extract_options *options) {
     if (stopped)
       fprintf(stderr, "stopped early; the same command goes on from %s\n", x.part);
     else
-      printf("hidden states: %s (%.2f GB, %.1f s)\n", options->out, tg_states_bytes(&x.layout) / 1e9,
-             tg_seconds() - started);
+      printf("hidden states: %s (%.2f GB, %.1f s)\n", x.out, tg_states_bytes(&x.layout) / 1e9, tg_seconds() - started);
   }
   release(&x);
   return st == TG_OK && stopped ? TG_ESTOPPED : st;

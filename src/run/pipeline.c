@@ -238,7 +238,7 @@ static void print_warnings(const int64_t by_status[N_STATUS], const int64_t by_r
                                                "tokens without an angle",
                                                "zero vectors",
                                                "NaN or Inf in the input",
-                                               "no loss in the source",
+                                               "no loss, or one that is not finite",
                                                "a number missing from the published summaries",
                                                [12] = "logit distances too small beside the logits"};
   if (by_status[TG_STATUS_BAD] > 0)

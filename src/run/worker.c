@@ -113,18 +113,11 @@ static void count_row(worker *w, const tg_row *row) {
 }
 
 static tg_status measure_layer(worker *w, const tg_shard *shard, int l, const tg_cloud *cloud) {
-  const tg_source_info *info = info_of(w, shard);
   tg_measurer *measurer = w->measurers[shard->model];
   if (l < shard->first) return tg_measure_edge(measurer, cloud);
   tg_row *row = &w->rows[l - shard->first];
-  const tg_metric *metric = l == info->n_layers - 1 ? w->job->metrics[shard->model] : NULL;
-  TG_TRY(tg_measure_layer(measurer, cloud, metric, row));
-  if (!info->has_loss && *row->status != TG_STATUS_BAD) {
-    *row->reason |= TG_REASON_NO_LOSS;
-    tg_row_done(row);
-  }
-  count_row(w, row);
-  return TG_OK;
+  const tg_metric *metric = l == info_of(w, shard)->n_layers - 1 ? w->job->metrics[shard->model] : NULL;
+  return tg_measure_layer(measurer, cloud, metric, row);
 }
 
 /* While the last layer of a shard is measured, the first one of the next shard is read. */
@@ -163,7 +156,6 @@ static void read_measured(worker *w, const tg_shard *shard) {
     tg_row *row = &w->rows[l - shard->first];
     tg_row_clear(shape, row);
     tg_source_read_row(w->job->study->sources[shard->model], shard->prompt, shard->level, l, shape, row);
-    count_row(w, row);
   }
 }
 
@@ -173,10 +165,27 @@ static tg_status read_and_measure(worker *w, const tg_shard *shard, int64_t tick
   return measure_shard(w, shard, next);
 }
 
+/* Rows of a (prompt, level) without a loss say so; rows that others measured have said it. */
+static tg_status note_loss(worker *w, const tg_shard *shard) {
+  bool there = true;
+  if (!info_of(w, shard)->measured)
+    TG_TRY(tg_source_has_loss(w->job->study->sources[shard->model], shard->prompt, shard->level, &there));
+  for (int l = shard->first; l < shard->end; l++) {
+    tg_row *row = &w->rows[l - shard->first];
+    if (!there && *row->status != TG_STATUS_BAD) {
+      *row->reason |= TG_REASON_NO_LOSS;
+      tg_row_done(row);
+    }
+    count_row(w, row);
+  }
+  return TG_OK;
+}
+
 static tg_status write_shard(worker *w, const tg_shard *shard) {
   tg_source *source = w->job->study->sources[shard->model];
   const int n_rows = shard->end - shard->first;
   double last = tg_seconds();
+  TG_TRY(note_loss(w, shard));
   if (shard->end == info_of(w, shard)->n_layers)
     TG_TRY(tg_source_fill_row(source, shard->prompt, shard->level, &w->rows[n_rows - 1]));
   TG_TRY(

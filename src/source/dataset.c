@@ -1,7 +1,10 @@
 #include "source/dataset.h"
 
 #include "hdf5/h5.h"
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 /* ---- opening ---- */
 
@@ -85,6 +88,31 @@ static tg_status check_class(const char *path, hid_t dataset, const char *name, 
 
 /* ---- reading ---- */
 
+/* The first of `count` integers, read through a selection of the file, that does not fit; -1 where memory is too small to look. */
+static int64_t place_of_unfit(hid_t dataset, hid_t memory, hid_t file, hid_t type, size_t count) {
+  const hid_t own = H5Dget_type(dataset);
+  const bool has_sign = H5Tget_sign(own) != H5T_SGN_NONE;
+  const int64_t most = H5Tget_size(type) == 4 ? INT32_MAX : INT64_MAX, least = -most - 1;
+  int64_t *wide = calloc(count, sizeof *wide), place = -1;
+  if (wide && H5Dread(dataset, has_sign ? H5T_NATIVE_INT64 : H5T_NATIVE_UINT64, memory, file, H5P_DEFAULT, wide) >= 0)
+    for (size_t a = 0; place < 0 && a < count; a++)
+      if (has_sign ? wide[a] < least || wide[a] > most : (uint64_t)wide[a] > (uint64_t)most) place = (int64_t)a;
+  free(wide);
+  H5Tclose(own);
+  return place;
+}
+
+/* Why a read has failed. name: with the place of the block, if it is one. */
+static tg_status failed(const char *path, const char *name, hid_t dataset, hid_t memory, hid_t file, hid_t type,
+                        size_t count) {
+  char number[32], why[256];
+  snprintf(number, sizeof number, "%s", tg_h5_unfit());
+  snprintf(why, sizeof why, "%s", tg_h5_reason());
+  if (!number[0]) return tg_fail(TG_EDATA, TG_HERE, "%s: %s cannot be read (%s)", path, name, why);
+  return tg_fail(TG_EDATA, TG_HERE, "%s: %s[%lld] is %s, which is no integer of %d bits", path, name,
+                 (long long)place_of_unfit(dataset, memory, file, type, count), number, (int)H5Tget_size(type) * 8);
+}
+
 tg_status tg_dataset_read(const char *path, hid_t file, const char *name, const char *axes, int rank,
                           const hsize_t *expected, hid_t type, void *out) {
   const hid_t dataset = tg_h5_has(file, name) ? H5Dopen2(file, name, H5P_DEFAULT) : -1;
@@ -95,19 +123,25 @@ tg_status tg_dataset_read(const char *path, hid_t file, const char *name, const 
       st = tg_fail(TG_EDATA, TG_HERE, "%s: %s has length %llu on axis %d (%s), expected %llu", path, name,
                    (unsigned long long)shape[a], a, axes, (unsigned long long)expected[a]);
   if (st == TG_OK) st = check_class(path, dataset, name, H5Tget_class(type));
-  if (st == TG_OK && out && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: %s cannot be read (%s)", path, name, tg_h5_reason());
+  size_t numbers = 1;
+  for (int a = 0; a < rank; a++) numbers *= (size_t)expected[a];
+  if (st == TG_OK && out && H5Dread(dataset, type, H5S_ALL, H5S_ALL, tg_h5_exactly(), out) < 0)
+    st = failed(path, name, dataset, H5S_ALL, H5S_ALL, type, numbers);
   if (dataset >= 0) H5Dclose(dataset);
   return st;
 }
 
 /* The memory has the block's shape: between different shapes HDF5 goes element by element. */
-bool tg_dataset_read_block(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t type, void *out) {
+tg_status tg_dataset_read_block(const char *path, const char *name, hid_t dataset, int rank, const hsize_t *start,
+                                const hsize_t *count, hid_t type, void *out) {
   const hid_t own = H5Dget_type(dataset), file = H5Dget_space(dataset), memory = H5Screate_simple(rank, count, NULL);
   herr_t result = H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL);
-  if (result >= 0) result = H5Dread(dataset, type ? type : own, memory, file, H5P_DEFAULT, out);
+  if (result >= 0) result = H5Dread(dataset, type ? type : own, memory, file, tg_h5_exactly(), out);
+  const tg_status st = result >= 0 ? TG_OK
+                                   : failed(path, name, dataset, memory, file, type ? type : own,
+                                            (size_t)H5Sget_simple_extent_npoints(memory));
   H5Tclose(own);
   H5Sclose(file);
   H5Sclose(memory);
-  return result >= 0;
+  return st;
 }

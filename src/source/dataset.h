@@ -25,7 +25,9 @@ tg_status tg_dataset_shape(const char *path, hid_t dataset, const char *name, co
 tg_status tg_dataset_read(const char *path, hid_t file, const char *name, const char *axes, int rank,
                           const hsize_t *expected, hid_t type, void *out);
 
-/* Reads the block start, count of a dataset into packed memory of the given type (0: the dataset's own). Whether it could. */
-bool tg_dataset_read_block(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t type, void *out);
+/* Reads the block start, count of a dataset into packed memory of the given type (0: the dataset's own).
+ * name: of messages, with the block's place. errors TG_EDATA, also for an integer that the type cannot hold */
+tg_status tg_dataset_read_block(const char *path, const char *name, hid_t dataset, int rank, const hsize_t *start,
+                                const hsize_t *count, hid_t type, void *out);
 
 #endif

@@ -58,7 +58,23 @@ static tg_status open_file(state *s, int which) {
 
 /* ---- checking ---- */
 
-static tg_status check_format(const char *path, hid_t file, char **model) {
+/* The first file says whose states these are, or does not. */
+static tg_status check_model(const state *s, const char *path, hid_t file, char **model) {
+  char *name = tg_h5_string_attribute(file, "model");
+  if (s->open == 0) {
+    *model = name;
+    return TG_OK;
+  }
+  const bool same = name ? *model && strcmp(name, *model) == 0 : !*model;
+  const tg_status st =
+      same ? TG_OK
+           : tg_fail(TG_EDATA, TG_HERE, "%s: model is '%s', but '%s' in %s; the files of one data set must agree", path,
+                     name ? name : "(absent)", *model ? *model : "(absent)", s->files[0].path);
+  free(name);
+  return st;
+}
+
+static tg_status check_format(const char *path, hid_t file) {
   char *format = tg_h5_string_attribute(file, "format");
   const long version = tg_h5_integer_attribute(file, "format_version", -1);
   const bool right = format && strcmp(format, "tokengeom-hidden-states") == 0;
@@ -69,7 +85,6 @@ static tg_status check_format(const char *path, hid_t file, char **model) {
   else if (version != 1)
     st = tg_fail(TG_EDATA, TG_HERE, "%s: format_version is %ld, expected 1", path, version);
   free(format);
-  if (st == TG_OK && !*model) *model = tg_h5_string_attribute(file, "model");
   return st;
 }
 
@@ -229,11 +244,13 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   *f = (stored_file){.path = path, .first = info->n_prompts};
   TG_TRY(tg_h5_open_input(path, &s->file));
   s->open = which;
-  TG_TRY(check_format(path, s->file, &info->model));
+  TG_TRY(check_format(path, s->file));
+  TG_TRY(check_model(s, path, s->file, &info->model));
   TG_TRY(tg_dataset_open_states(path, s->file, &s->states, &s->cache));
   TG_TRY(read_states_header(s, f, shape));
   TG_TRY(read_optional_headers(s, f, shape));
-  const int normalized = (int)tg_h5_integer_attribute(s->states, "last_layer_normalized", -1);
+  const long says = tg_h5_integer_attribute(s->states, "last_layer_normalized", -1);
+  const int normalized = says == 0 || says == 1 ? (int)says : -1;
   TG_TRY(which == 0 ? first_file(s, f, shape, normalized, info) : next_file(s, f, shape, normalized, info));
   TG_TRY(read_prompts(s, f, info));
   const size_t bytes = (size_t)f->n_tokens * (size_t)s->width * tg_element_size(f->element);
@@ -293,10 +310,9 @@ static tg_status read_cloud(void *opaque, int64_t p, int level, int l, int n, vo
   TG_TRY(open_file(s, which));
   const hsize_t start[TG_STATES_AXES] = {(hsize_t)(p - f->first), (hsize_t)level, (hsize_t)l, 0, 0};
   const hsize_t count[TG_STATES_AXES] = {1, 1, 1, (hsize_t)n, (hsize_t)s->width};
-  TG_CHECK(tg_dataset_read_block(s->states, TG_STATES_AXES, start, count, 0, raw), TG_EDATA,
-           "%s: hidden_states[%" PRId64 ", %d, %d] cannot be read (%s)", f->path, p - f->first, level, l,
-           tg_h5_reason());
-  return TG_OK;
+  char name[80];
+  snprintf(name, sizeof name, "hidden_states[%" PRId64 ", %d, %d]", p - f->first, level, l);
+  return tg_dataset_read_block(f->path, name, s->states, TG_STATES_AXES, start, count, 0, raw);
 }
 
 /* One prompt's and level's part of an optional dataset. */
@@ -304,11 +320,12 @@ static tg_status read_part(state *s, const stored_file *f, const char *name, int
                            hid_t type, void *out) {
   const hsize_t start[3] = {(hsize_t)(p - f->first), (hsize_t)level, 0}, count[3] = {1, 1, (hsize_t)n};
   const hid_t dataset = H5Dopen2(s->file, name, H5P_DEFAULT);
-  const bool good = dataset >= 0 && tg_dataset_read_block(dataset, rank, start, count, type, out);
+  char place[80];
+  snprintf(place, sizeof place, "%s[%" PRId64 ", %d]", name, p - f->first, level);
+  const tg_status st = dataset >= 0 ? tg_dataset_read_block(f->path, place, dataset, rank, start, count, type, out)
+                                    : tg_fail(TG_EDATA, TG_HERE, "%s: %s cannot be opened", f->path, name);
   if (dataset >= 0) H5Dclose(dataset);
-  TG_CHECK(good, TG_EDATA, "%s: %s[%" PRId64 ", %d] cannot be read (%s)", f->path, name, p - f->first, level,
-           tg_h5_reason());
-  return TG_OK;
+  return st;
 }
 
 static tg_status read_entropy(state *s, const stored_file *f, int64_t p, int level, int n, tg_source_scalars *out) {
@@ -356,9 +373,7 @@ static tg_status read_unembedding_of(state *s, int which, int64_t first, int64_t
                               : tg_fail(TG_EDATA, TG_HERE, "%s: unembedding cannot be opened", path);
   if (st == TG_OK) st = tg_alloc_bytes((size_t)count * (size_t)s->width, tg_element_size(element), &raw);
   const hsize_t start[2] = {(hsize_t)first, 0}, block[2] = {(hsize_t)count, (hsize_t)s->width};
-  if (st == TG_OK && !tg_dataset_read_block(dataset, 2, start, block, 0, raw))
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: unembedding rows %" PRId64 ".. cannot be read (%s)", path, first,
-                 tg_h5_reason());
+  if (st == TG_OK) st = tg_dataset_read_block(path, "unembedding", dataset, 2, start, block, 0, raw);
   if (st == TG_OK) tg_convert(element, raw, (int)count, s->width, s->width, rows);
   free(raw);
   if (type >= 0) H5Tclose(type);

@@ -1,6 +1,7 @@
 #include "source/prompts.h"
 
 #include "base/memory.h"
+#include "source/stream.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <strings.h>
 
 enum { MAX_TEXT = 1 << 26 }; /* bytes of a line or a text: ten million tokens, and parsed 2 GB at most */
 
@@ -73,26 +74,29 @@ static tg_status take_token_ids(const json_t *list, tg_prompt *prompt) {
   return TG_OK;
 }
 
-static tg_status take_object(const json_t *object, tg_prompt *prompt) {
+/* prompt->id: what a record without an id gets. first: it decides whether they have one. */
+static tg_status take_object(const json_t *object, bool first, bool *without_ids, tg_prompt *prompt) {
   const char *place = tg_prompt_place(prompt);
   const json_t *id = json_object_get(object, "id"), *text = json_object_get(object, "text"),
                *token_ids = json_object_get(object, "token_ids");
   TG_CHECK(json_is_object(object), TG_EDATA, "%s: no JSON object with 'id' and 'text' or 'token_ids'", place);
-  TG_CHECK(id, TG_EDATA, "%s: no 'id'", place);
-  TG_CHECK(json_is_integer(id), TG_EDATA, "%s: 'id' is no integer of 64 bits", place);
+  if (first) *without_ids = !id;
+  TG_CHECK(!id == *without_ids, TG_EDATA,
+           id ? "%s: an 'id', and none in the records before" : "%s: no 'id', as the records before have", place);
+  TG_CHECK(!id || json_is_integer(id), TG_EDATA, "%s: 'id' is no integer of 64 bits", place);
   TG_CHECK(text || token_ids, TG_EDATA, "%s: neither 'text' nor 'token_ids'", place);
   TG_CHECK(!text || !token_ids, TG_EDATA, "%s: both 'text' and 'token_ids', expected one of them", place);
   TG_CHECK(!text || json_is_string(text), TG_EDATA, "%s: 'text' is no string", place);
-  prompt->id = json_integer_value(id);
+  if (id) prompt->id = json_integer_value(id);
   return text ? take_text(json_string_value(text), json_string_length(text), prompt)
               : take_token_ids(token_ids, prompt);
 }
 
-static tg_status take_line(const char *line, size_t length, tg_prompt *prompt) {
+static tg_status take_line(const char *line, size_t length, bool first, bool *without_ids, tg_prompt *prompt) {
   json_error_t problem;
   json_t *object = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &problem);
   TG_CHECK(object, TG_EDATA, "%s: not JSON: %s (column %d)", tg_prompt_place(prompt), problem.text, problem.column);
-  const tg_status st = take_object(object, prompt);
+  const tg_status st = take_object(object, first, without_ids, prompt);
   json_decref(object);
   return st;
 }
@@ -103,7 +107,8 @@ static tg_status take_line(const char *line, size_t length, tg_prompt *prompt) {
 typedef struct {
   tg_status (*visit)(void *context, tg_prompt *prompt);
   void *context;
-  int64_t n; /* so far */
+  int64_t n;        /* so far */
+  bool without_ids; /* the first record has none: each has its place */
 } reading;
 
 /* Shows a prompt, unless it could not be read, and frees it. */
@@ -116,9 +121,9 @@ static tg_status show(reading *r, tg_prompt *prompt, tg_status st) {
 }
 
 /* A line as getline reads it, but no longer than MAX_TEXT. *length 0: the file's end. */
-static tg_status next_line(FILE *file, const char *path, int number, char **line, size_t *room, size_t *length) {
+static tg_status next_line(tg_stream *file, const char *path, int number, char **line, size_t *room, size_t *length) {
   int c = 0;
-  for (*length = 0; c != '\n' && (c = getc_unlocked(file)) != EOF;) {
+  for (*length = 0; c != '\n' && (c = tg_stream_next(file)) != EOF;) {
     if (*length + 1 >= *room) { /* and a zero behind it */
       TG_CHECK(*length < MAX_TEXT, TG_EDATA, "%s:%d: the line is longer than %d bytes", path, number, MAX_TEXT);
       *room = *room ? 2 * *room : 4096;
@@ -132,7 +137,7 @@ static tg_status next_line(FILE *file, const char *path, int number, char **line
   return TG_OK;
 }
 
-static tg_status read_lines(FILE *file, const char *path, reading *r) {
+static tg_status read_lines(tg_stream *file, const char *path, reading *r) {
   char *line = NULL;
   size_t room = 0, length;
   tg_status st = TG_OK;
@@ -140,50 +145,95 @@ static tg_status read_lines(FILE *file, const char *path, reading *r) {
     st = next_line(file, path, number, &line, &room, &length);
     if (st != TG_OK || length == 0) break;
     if (strspn(line, " \t\r\n") == length) continue;
-    tg_prompt prompt = {.path = path, .line = number};
-    st = take_line(line, length, &prompt);
+    tg_prompt prompt = {.path = path, .line = number, .id = r->n};
+    st = take_line(line, length, r->n == 0, &r->without_ids, &prompt);
     st = show(r, &prompt, st);
   }
   free(line);
   return st;
 }
 
-static tg_status read_text(FILE *file, const char *path, off_t size, reading *r) {
-  char *text = NULL;
-  tg_prompt prompt = {.id = r->n, .path = path};
-  TG_CHECK(size <= MAX_TEXT, TG_EDATA, "%s: larger than %d bytes, no text", path, MAX_TEXT);
-  TG_TRY(TG_ALLOC(size + 1, &text));
-  const size_t length = fread(text, 1, (size_t)size, file);
+/* Whether a text begins with a line that would be a prompt in JSON lines. */
+static bool looks_like_lines(const char *text, size_t length) {
+  const char *end = memchr(text, '\n', length);
+  json_t *object = json_loadb(text, end ? (size_t)(end - text) : length, 0, NULL);
+  const bool does = json_object_get(object, "text") || json_object_get(object, "token_ids");
+  json_decref(object);
+  return does;
+}
+
+static tg_status check_text(const char *text, size_t length, const char *path) {
+  TG_CHECK(length < 4 || memcmp(text, "PAR1", 4) != 0, TG_EDATA,
+           "%s: is a Parquet file, neither text nor JSON lines; README says how it becomes JSON lines", path);
+  TG_CHECK(!looks_like_lines(text, length), TG_EDATA,
+           "%s: is JSON lines by its first line and a text by its name; call it .jsonl", path);
   json_t *checked = json_stringn(text, length);
-  const tg_status st = checked ? take_text(text, length, &prompt) : tg_fail(TG_EDATA, TG_HERE, "%s: not UTF-8", path);
   json_decref(checked);
+  TG_CHECK(checked, TG_EDATA, "%s: not UTF-8", path);
+  return TG_OK;
+}
+
+/* All that is left of a file, a zero behind it. */
+static tg_status read_all(tg_stream *file, const char *path, char **text, size_t *length) {
+  size_t room = 1 << 16;
+  int c;
+  TG_TRY(TG_ALLOC(room, text));
+  for (*length = 0; (c = tg_stream_next(file)) != EOF; (*text)[(*length)++] = (char)c) {
+    if (*length + 1 < room) continue;
+    TG_CHECK(*length < MAX_TEXT, TG_EDATA, "%s: larger than %d bytes, no text", path, MAX_TEXT);
+    char *more = realloc(*text, room *= 2);
+    TG_CHECK(more, TG_EINTERNAL, "%s: no memory for a text of %zu bytes", path, room);
+    *text = more;
+  }
+  (*text)[*length] = '\0';
+  return TG_OK;
+}
+
+static tg_status read_text(tg_stream *file, const char *path, reading *r) {
+  char *text = NULL;
+  size_t length;
+  tg_prompt prompt = {.id = r->n, .path = path};
+  tg_status st = read_all(file, path, &text, &length);
+  if (st == TG_OK) st = tg_stream_check(file);
+  if (st == TG_OK) st = check_text(text, length, path);
+  if (st == TG_OK) st = take_text(text, length, &prompt);
   free(text);
   return show(r, &prompt, st);
 }
 
+/* Whether a name ends so, in letters of any case. */
+static bool ends_with(const char *name, size_t length, const char *ending) {
+  const size_t n = strlen(ending);
+  return length > n && strncasecmp(name + length - n, ending, n) == 0;
+}
+
+/* By its name, without the ending of a compression. */
 static bool is_json(const char *path) {
-  static const char *const endings[] = {".jsonl", ".json", ".ndjson"};
-  const char *dot = strrchr(path, '.');
-  for (size_t a = 0; dot && a < sizeof endings / sizeof endings[0]; a++)
-    if (strcmp(dot, endings[a]) == 0) return true;
+  static const char *const packed[] = {".gz", ".zst", ".xz", ".bz2"}, *const lines[] = {".jsonl", ".jsonlines",
+                                                                                        ".ndjson", ".json"};
+  size_t length = strlen(path);
+  for (size_t a = 0; a < sizeof packed / sizeof *packed; a++)
+    if (ends_with(path, length, packed[a])) {
+      length -= strlen(packed[a]);
+      break;
+    }
+  for (size_t a = 0; a < sizeof lines / sizeof *lines; a++)
+    if (ends_with(path, length, lines[a])) return true;
   return false;
 }
 
 static tg_status read_file(const char *path, reading *r) {
-  struct stat at;
-  TG_CHECK(stat(path, &at) == 0, TG_ENOINPUT, "%s: %s", path, strerror(errno));
-  TG_CHECK(S_ISREG(at.st_mode), TG_ENOINPUT, "%s: is no file", path); /* a pipe would be waited for */
-  FILE *file = fopen(path, "rb");
-  TG_CHECK(file, TG_ENOINPUT, "%s: %s", path, strerror(errno));
-  tg_status st = is_json(path) ? read_lines(file, path, r) : read_text(file, path, at.st_size, r);
-  if (st == TG_OK && ferror(file)) st = tg_fail(TG_ENOINPUT, TG_HERE, "%s: %s", path, strerror(errno));
-  fclose(file);
+  tg_stream *file = NULL;
+  TG_TRY(tg_stream_open(path, &file));
+  tg_status st = is_json(path) ? read_lines(file, path, r) : read_text(file, path, r);
+  if (st == TG_OK) st = tg_stream_check(file);
+  tg_stream_close(&file);
   return st;
 }
 
 tg_status tg_prompts_each(char *const *files, int n_files, tg_status (*visit)(void *context, tg_prompt *prompt),
                           void *context) {
-  reading r = {visit, context, 0};
+  reading r = {visit, context, 0, false};
   for (int a = 1; a < n_files; a++)
     TG_CHECK(is_json(files[a]) == is_json(files[0]), TG_EDATA,
              "%s is JSON lines and %s is not; prompts are either all texts or all JSON lines (.jsonl)",

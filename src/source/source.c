@@ -224,8 +224,22 @@ tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_
     if (out->token_loss && i + 1 < parts->info.n_tokens) out->token_loss[i] = NAN;
     if (out->token_entropy) out->token_entropy[i] = NAN;
   }
-  return parts->calls->read_scalars(parts->state, source->prompt_place[p], source->level_place[s],
-                                    parts->info.n_tokens_of[p], out);
+  TG_TRY(parts->calls->read_scalars(parts->state, source->prompt_place[p], source->level_place[s],
+                                    parts->info.n_tokens_of[p], out));
+  if (!isfinite(out->loss)) out->loss = NAN;
+  if (!isfinite(out->entropy)) out->entropy = NAN;
+  return TG_OK;
+}
+
+tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool *out) {
+  tg_source_scalars scalars = {0};
+  *out = false;
+  if (!source->parts.info.has_loss) return TG_OK;
+  TG_TRY(TG_ALLOC(source->parts.info.n_tokens, &scalars.token_ids));
+  const tg_status st = tg_source_read_scalars(source, p, s, &scalars);
+  *out = isfinite(scalars.loss);
+  free(scalars.token_ids);
+  return st;
 }
 
 tg_status tg_source_fill_row(tg_source *source, int64_t p, int s, tg_row *row) {

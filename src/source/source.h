@@ -80,7 +80,7 @@ void tg_source_read_row(tg_source *source, int64_t p, int s, int l, const tg_row
  *  errors         TG_EDATA, TG_EINTERNAL */
 tg_status tg_source_prepare(tg_source *source, int ranks_on_node);
 
-/** The numbers of a (prompt, level) beside its clouds: NaN and -1 where the source has none. Nats. */
+/** The numbers of a (prompt, level) beside its clouds: NaN where the source has none that is finite, -1 where none. Nats. */
 typedef struct {
   double loss, entropy;              /* means over the prompt's positions */
   int32_t *token_ids;                /* [n_tokens], -1 beyond the prompt's end */
@@ -89,6 +89,9 @@ typedef struct {
 
 /** Where a model is run, after its last layer was read and before another prompt's is. out: arrays by the caller. */
 tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_scalars *out);
+
+/** Whether a (prompt, level) has a loss, which is finite; when it may be asked as above. */
+tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool *out);
 
 /** The same into a row of the last layer of a model of this source: loss, entropy, token ids. */
 tg_status tg_source_fill_row(tg_source *source, int64_t p, int s, tg_row *row);

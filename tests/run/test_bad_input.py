@@ -193,6 +193,8 @@ class Refused(support.Case):
             "logit_metric differs": ({"logit_metric": metric}, {"logit_metric": other}),
             "vocabulary": ({"unembedding": w}, {"unembedding": w[:8]}),
             "unembedding": ({"unembedding": w}, {"unembedding": 2 * w}),
+            "model is 'another', but 'model' in": ({}, {"model": "another"}),
+            "model is '(absent)', but 'model' in": ({}, {"model": None}),
         }
         for what, (first, second) in cases.items():
             with self.subTest(what=what):
@@ -201,6 +203,30 @@ class Refused(support.Case):
                 self.refuse(BAD_DATA, "b.h5", what.strip(), source=files("a.h5", "b.h5"))
         self.write("b.h5", hidden=h[:, :, :2], ids=[3, 4])
         self.refuse(BAD_DATA, "b.h5", "layer", source=files("a.h5", "b.h5"), ranks=(3,))
+
+    def test_integers_that_do_not_fit(self):
+        """HDF5 would make each the nearest one that does."""
+        for name, values, place, value in (("prompt_ids", np.array([4, 2**63 + 5], "u8"), "[1]", 2**63 + 5),
+                                           ("shuffle_levels", np.array([2**32 + 1, 0]), "[0]", 2**32 + 1),
+                                           ("n_tokens", np.array([12, 2**32 + 8]), "[1]", 2**32 + 8),
+                                           ("n_tokens", np.array([12, -2**40]), "[1]", -2**40)):
+            with self.subTest(name=name):
+                self.spoil(self.replacement(name, values))
+                self.refuse(BAD_DATA, "a.h5", f"{name}{place} is {value}, which is no integer of", ranks=RANKS)
+        tokens = np.zeros(self.hidden.shape[:2] + (12,), "i8")
+        tokens[1, 1, 7] = 3_000_000_000
+        self.spoil(self.replacement("token_ids", tokens))
+        result = support.run("run", self.config(files("a.h5")), ranks=2)
+        self.assertEqual(result.code, BAD_DATA, result)
+        self.assertIn("token_ids[1, 1][7] is 3000000000, which is no integer of 32 bits", result.errors[0])
+
+    @staticmethod
+    def replacement(name, values):
+        def change(file):
+            if name in file:
+                del file[name]
+            file[name] = values
+        return change
 
     def test_n_tokens_out_of_range(self):
         for n in (0, -1, 13, 2**31 - 1):
@@ -309,6 +335,39 @@ shufle: {seed: 2}
         self.path("results.h5").write_text("mine\n")
         self.refuse(IO, "results.h5", "exists", source=synthetic(), ranks=RANKS, left=["results.h5"])
         self.assertEqual(self.path("results.h5").read_text(), "mine\n")
+
+    def test_output_that_is_an_input(self):
+        """By its name, another name, a link, or what the output is called while it is made; --force or not."""
+        self.write()
+        config = self.config(files("a.h5"))
+        os.link(self.path("a.h5"), self.path("other.h5"))
+        self.path("link.h5").symlink_to("a.h5")
+        os.link(self.path("a.h5"), self.path("states.h5.part"))
+        before = {name: self.path(name).read_bytes() for name in ("a.h5", config.name)}
+        for name in ("a.h5", "other.h5", "link.h5", "states.h5", config.name):
+            for command in (("extract", config, "--out", self.path(name), "--force"), ("run", config, "--set", f"output={self.path(name)}", "--force")):
+                result = support.run(*command)
+                self.assertEqual((result.code, len(result.errors)), (CONFIG, 1), result)
+                self.assertIn("is the config itself" if name == config.name else "is also an input, of models[0]", result.errors[0])
+        self.assertEqual({name: self.path(name).read_bytes() for name in before}, before)
+
+    def test_output_that_is_a_link(self):
+        """What it leads to is written, there or not; the link stays one."""
+        self.path("scratch").mkdir()
+        for name in ("results.h5", "states.h5"):
+            self.path(name).symlink_to(f"scratch/{name}")
+        for force in ((), ("--force",)):
+            self.run_ok("run", self.config(synthetic()), *force)
+            self.run_ok("extract", self.config(synthetic()), "--out", self.path("states.h5"), *force)
+            for name in ("results.h5", "states.h5"):
+                self.assertTrue(self.path(name).is_symlink())
+                self.assertTrue(h5py.is_hdf5(self.path("scratch") / name))
+            self.assertEqual(sorted(path.name for path in self.path("scratch").iterdir()), ["results.h5", "states.h5"])
+
+    def test_stars_for_directories(self):
+        """Which would be one level here, and any number for Python, git and bash."""
+        self.write()
+        self.refuse(CONFIG, "** goes through no directories here", source=files("**/*.h5"))
 
     def test_output_directory_is_missing(self):
         self.refuse(IO, "nowhere", source=synthetic(), output="nowhere/results.h5", ranks=RANKS)
@@ -437,9 +496,16 @@ class BadClouds(support.Case):
         self.assertLess(np.abs(got["model/cosine_similarity/mean"] - 1).max(), 1e-6)
 
     def test_bad_loss(self):
-        """A loss that is NaN: left out of the correlations, which say so in n."""
-        write_states(self.path("a.h5"), clouds(6, 1, 2, 30), loss=[[1], [2], [np.nan], [4], [np.inf], [3]])
-        got = self.study(files("a.h5"))
+        """A loss that is NaN or Inf: NaN, with a reason in every layer; left out of the correlations, which say so in n."""
+        write_states(self.path("a.h5"), clouds(6, 1, 3, 30), loss=[[1], [2], [np.nan], [4], [np.inf], [3]])
+        alone = self.study(files("a.h5"), output="alone.h5")
+        got = self.study(files("a.h5"), ranks=5)  # each has a part of the layers, the loss stands with the last
+        self.assert_same_bytes(got, alone)
+        self.run_ok("verify", self.path("results.h5"), "--sample", 18)
+        bad = np.array([False, False, True, False, True, False])
+        self.assertTrue((np.isnan(got["model/loss"][:, 0]) == bad).all())
+        self.assertTrue((((got["model/reason"][:, 0] & 64) != 0) == bad[:, None]).all())
+        self.assertTrue((got["model/status"][bad] == 2).all())
         self.assertTrue((got["model/correlations/id_loss/n"][:, :, 0] == 4).all())
         self.assertTrue((got["model/statistics/loss/n"] == 4).all())
         self.assertTrue(np.isfinite(got["model/correlations/id_loss/pearson"][:, :, 0]).all())

@@ -113,6 +113,24 @@ class Case(support.Case):
 
 
 class Looked(Case):
+    def test_input_that_is_locked(self):
+        """By a program that writes to it."""
+        with h5py.File(self.states[0], "r+"):
+            self.fails(IO, "a.h5: is locked: another program has it open for writing")
+        self.results.unlink(missing_ok=True)
+        self.run_ok("run", self.study_file)
+
+    @needs_strace
+    def test_no_locks(self):
+        """A file system that has none, for our own lock or HDF5's: a line says so, and the run goes on."""
+        for number, setting in (("ENOLCK", {}), ("ENOSYS", {}), ("EOPNOTSUPP", {"HDF5_USE_FILE_LOCKING": "BEST_EFFORT"})):
+            with self.subTest(number=number):
+                self.results.unlink(missing_ok=True)
+                wrap = inject(f"flock:error={number}", f"fcntl:error={number}", on=[*self.states, f"{self.results}.part", f"{self.results}.lock"])
+                result = self.run_ok("run", self.study_file, wrap=wrap, **setting)
+                self.assertIn("this file system has no locks", result.err)
+                self.check_file(complete=1)
+
     @needs_strace
     def test_file_that_is_locked(self):
         """Another process has opened, and so locked, the file in the moment in which it is made."""
