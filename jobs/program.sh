@@ -17,7 +17,7 @@ find_program() {
 set_launcher() {
   local ranks=$1 each=${2:-}
   case $(mpirun --version 2>&1) in
-    *'Open MPI'*) launcher=(mpirun --oversubscribe ${each:+--map-by "ppr:$each:node"} -n "$ranks") ;;
+    *'Open MPI'* | *OpenRTE*) launcher=(mpirun --oversubscribe ${each:+--map-by "ppr:$each:node"} -n "$ranks") ;;
     *) launcher=(mpirun ${each:+-ppn "$each"} -n "$ranks") ;;
   esac
   if [ "$(id -u)" = 0 ]; then

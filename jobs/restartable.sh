@@ -37,7 +37,7 @@ export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-
 say() { echo "$(date '+%F %T') ${SLURM_JOB_ID:+job $SLURM_JOB_ID: }$*"; }
 
 study_setup() {
-  local option before='' there
+  local option before=''
   [ $# -gt 0 ] || { echo "which config? CONFIG [tokengeom options]" >&2; exit 64; }
   find_program || exit $?
   config=$1
@@ -52,8 +52,8 @@ study_setup() {
     esac
     before=$option
   done
-  there=$("$program" validate "$config" "${sets[@]}") || exit $?
-  output=$(sed -n 's/^output: "\(.*\)"$/\1/p' <<<"$there")
+  "$program" validate "$config" "${sets[@]}" >/dev/null || exit $?
+  output=$("$program" validate "$config" "${sets[@]}" --get output) || exit $?
 }
 
 # Clouds left to do, of all models; nothing before the results exist.

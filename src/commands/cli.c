@@ -27,7 +27,7 @@ struct tg_arguments {
   tg_run_options run;
   int stop_status;
   bool wrong; /* the command line */
-  const char *csv, *out;
+  const char *csv, *out, *get;
   bool float32;
   int sample, seed;
   const char *argument; /* the first positional argument */
@@ -43,6 +43,7 @@ struct tg_arguments {
 enum {
   END,
   KEY_SET = 256,
+  KEY_GET,
   KEY_DRY_RUN,
   KEY_RANKS,
   KEY_RESUME,
@@ -68,6 +69,7 @@ static const char *const types[] = {"float32", "bfloat16"};
 static const tg_option all_options[] = {
     /* key              name                  argument     kind       into                          low high       words  help */
     {KEY_SET,           "set",                "KEY=VALUE", OVERRIDE,  0,                            0,  0,         NULL,  "Override a key of the config, e.g. observables.overlap_k=16; may be repeated"},
+    {KEY_GET,           "get",                 "KEY",       TEXT,      INTO(get),                    0,  0,         NULL,  "Print the value of a key and nothing else, a path or a text as it is; inputs are not looked at"},
     {KEY_DRY_RUN,       "dry-run",            NULL,        FLAG,      INTO(run.dry_run),            0,  0,         NULL,  "Print the plan: shards, memory a rank, bytes to read, a time estimate"},
     {KEY_RANKS,         "ranks",              "N",         WHOLE,     INTO(run.ranks),              1,  1 << 24,   NULL,  "With --dry-run: plan for N ranks"},
     {KEY_RESUME,        "resume",             NULL,        FLAG,      INTO(run.resume),             0,  0,         NULL,  "Go on with an output that is not complete"},
@@ -230,6 +232,7 @@ static int extract_main(const tg_arguments *a) {
 }
 
 static int validate_main(const tg_arguments *a) {
+  if (a->get) return report(tg_command_get(a->argument, a->overrides, a->run.n_overrides, a->get));
   return report(tg_command_validate(a->argument, a->overrides, a->run.n_overrides));
 }
 
@@ -252,7 +255,7 @@ static int export_main(const tg_arguments *a) {
 static const int run_options[]      = {KEY_SET, KEY_DRY_RUN, KEY_RANKS, KEY_RESUME, KEY_FORCE, KEY_MAX_HOURS, KEY_STOP_STATUS, KEY_PARTIAL, KEY_HELP_CONFIG, END};
 static const int figures_options[]  = {KEY_SET, KEY_OUT_DIRECTORY, END};
 static const int verify_options[]   = {KEY_SAMPLE, KEY_SEED, END};
-static const int validate_options[] = {KEY_SET, KEY_HELP_CONFIG, END};
+static const int validate_options[] = {KEY_SET, KEY_GET, KEY_HELP_CONFIG, END};
 static const int extract_options[]  = {KEY_SET, KEY_OUT_FILE, KEY_TYPE, KEY_FORCE_FILE, KEY_STOP_STATUS, END};
 static const int export_options[]   = {KEY_CSV, END};
 static const int no_options[]       = {END};

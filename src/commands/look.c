@@ -47,6 +47,15 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
   return st;
 }
 
+tg_status tg_command_get(const char *path, const char *const *overrides, int n_overrides, const char *key) {
+  tg_config *config = NULL;
+  TG_TRY(tg_config_read_for_results(path, overrides, n_overrides, &config));
+  const bool known = tg_config_print_value(stdout, config, key);
+  tg_config_destroy(&config);
+  TG_CHECK(known, TG_EUSAGE, "--get: '%s' is no key of a study; run --help-config lists them", key);
+  return TG_OK;
+}
+
 /* ---- info ---- */
 
 static tg_status print_model_info(hid_t group, const char *name, void *context) {

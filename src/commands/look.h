@@ -7,6 +7,9 @@
 /** Checks a config and its inputs without reading activations, and prints the study with every default filled in. */
 tg_status tg_command_validate(const char *config, const char *const *overrides, int n_overrides);
 
+/** Prints the value of one key. errors TG_EUSAGE for a key that is none */
+tg_status tg_command_get(const char *path, const char *const *overrides, int n_overrides, const char *key);
+
 /** Says what a result file or a hidden-state file holds and how complete it is. */
 tg_status tg_command_info(const char *path);
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { TG_MAX_SCALES = 16, TG_MAX_OVERLAP_K = 256, TG_MAX_SCALE = 65534 };
 
@@ -143,6 +144,10 @@ void tg_config_destroy(tg_config **config);
 
 /** figures.directory as the text of a config has it, not resolved; NULL: it has none. Caller frees. */
 char *tg_config_figures_directory(const char *text);
+
+/** Prints the value of a key outside models, e.g. "output" or "compute.kernel", and a line break: a path as it is, other values as YAML.
+ *  Whether there is such a key. */
+bool tg_config_print_value(FILE *out, const tg_config *config, const char *name);
 
 /** Prints every key with type, default, unit and meaning, for `tokengeom run --help-config`. */
 void tg_config_print_keys(void);

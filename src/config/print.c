@@ -178,3 +178,20 @@ char *tg_config_print(const tg_config *c, bool values_only) {
   fclose(out);
   return text;
 }
+
+bool tg_config_print_value(FILE *out, const tg_config *c, const char *name) {
+  for (int a = 0; a < tg_n_keys; a++) {
+    const tg_key *key = &tg_keys[a];
+    const char *section = tg_section_names[key->section];
+    const size_t length = strlen(section);
+    if (key->section == TG_SECTION_MODEL || key->section == TG_SECTION_SOURCE || key->type == TG_KEY_NESTED) continue;
+    if (strncmp(name, section, length) != 0 || strcmp(name + length, key->name) != 0) continue;
+    if (key->type == TG_KEY_PATH)
+      fputs(*(char *const *)((const char *)c + key->offset), out);
+    else
+      print_value(out, c, key, c);
+    fputc('\n', out);
+    return true;
+  }
+  return false;
+}

@@ -7,6 +7,7 @@
 #include "source/source_impl.h"
 #include "source/tokens.h"
 
+#include "base/available.h"
 #include "base/memory.h"
 #include "base/timer.h"
 #include "source/engine.h"
@@ -175,28 +176,9 @@ static double engine_bytes(const tg_model_info *m, int tokens) {
   return keys + 4.0 * n * (2.0 * m->feed_forward + 8.0 * m->width) + 4.0 * n * (double)m->vocabulary;
 }
 
-/* Memory that can still be had on this node, bytes: the system's estimate, or less where a control group allows less. */
-static double available_bytes(void) {
-  double available = INFINITY, limit = INFINITY, used = 0.0, kilobytes;
-  char line[256];
-  FILE *file = fopen("/proc/meminfo", "r");
-  while (file && fgets(line, sizeof line, file))
-    if (sscanf(line, "MemAvailable: %lf kB", &kilobytes) == 1) available = 1024.0 * kilobytes;
-  if (file) fclose(file);
-  if ((file = fopen("/sys/fs/cgroup/memory.max", "r"))) {
-    if (fscanf(file, "%lf", &limit) != 1) limit = INFINITY;
-    fclose(file);
-  }
-  if ((file = fopen("/sys/fs/cgroup/memory.current", "r"))) {
-    if (fscanf(file, "%lf", &used) != 1) used = 0.0;
-    fclose(file);
-  }
-  return fmin(available, limit - used);
-}
-
 static tg_status check_memory(const state *s, int ranks) {
   const tg_model_info *m = tg_model_file_describe(s->file);
-  const double each = engine_bytes(m, s->config->tokens), have = available_bytes();
+  const double each = engine_bytes(m, s->config->tokens), have = tg_available_bytes();
   const double weights = s->config->gpu_layers > 0 ? 0.0 : m->bytes;
   TG_CHECK(weights + ranks * each <= have, TG_EINTERNAL,
            "%s: too little memory: %d ranks on this node need %.1f GB (%.1f GB of weights, shared, and %.1f GB each), "

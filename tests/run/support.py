@@ -50,7 +50,7 @@ def launcher_version():
     return subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True).stdout
 
 
-OPEN_MPI = "Open MPI" in launcher_version()
+OPEN_MPI = any(name in launcher_version() for name in ("Open MPI", "OpenRTE"))
 KILLED = 128 + signal.SIGKILL if OPEN_MPI else signal.SIGKILL  # what mpirun says of a rank that was
 
 

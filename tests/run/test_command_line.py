@@ -193,6 +193,18 @@ class Validate(support.Case):
             self.assertEqual(result.code, IO, result)
             self.assertIn("nowhere does not exist", result.errors[0])
 
+    def test_one_value(self):
+        """As it is: what a script reads."""
+        folder = self.path("a \"quoted\" \\ path")
+        folder.mkdir()
+        config = self.config(synthetic(), output=str(folder / "r.h5"), compute={"kernel": "float32"})
+        self.assertEqual(self.run_ok("validate", config, "--get", "output").out, f"{folder}/r.h5\n")
+        self.assertEqual(self.run_ok("validate", config, "--get", "compute.kernel").out, "float32\n")
+        self.assertEqual(self.run_ok("validate", config, "--get", "figures.k", "--set", "figures.k=3").out, "3\n")
+        for key in ("nothing", "models", "output.x", ""):
+            result = support.run("validate", config, "--get", key)
+            self.assertEqual((result.code, len(result.errors)), (USAGE, 1), result)
+
     def test_odd_paths(self):
         """Quotes, spaces, colons and hashes in a path. MPICH takes a colon for the end of a file system's name."""
         folder = self.path("it's: a #1 \"dir\"" if support.OPEN_MPI else "it's a #1 \"dir\"")

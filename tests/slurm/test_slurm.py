@@ -148,20 +148,25 @@ class OneNode(Case):
         self.assert_undisturbed()
 
     def test_warned_at_once_and_options(self):
-        """A warning may come before anything is done. One rank a core, options reach the program, other folders do not work."""
+        """A warning may come before anything is done. One rank a core, options reach the program. From another
+        folder it finds the rest by where the script lies; a copy of the script alone says what it lacks."""
         source = {**SLOW, "slow_seconds": 0}
         config = self.config(synthetic(**source))
         job = self.submit("node.sbatch", config, "--set", f"output={self.path('other.h5')}")
         self.wait_until(lambda: self.field(job, "JobState") == "RUNNING", "not started")
         time.sleep(0.1)
         slurm("scancel", "-b", "--signal=USR1", job)
-        refused = [self.submit("node.sbatch", config, "--force"), self.submit("node.sbatch", config, cwd=self.directory),
+        elsewhere = self.submit("node.sbatch", config, "--set", f"output={self.path('elsewhere.h5')}", cwd=self.directory)
+        copy = shutil.copy(JOBS / "node.sbatch", self.path("mine.sbatch"))
+        refused = [self.submit("node.sbatch", config, "--force"), self.submit(copy, config, cwd=self.directory),
                    self.submit("node.sbatch", self.path("none.yaml"))]
         log = self.wait_for_end(job)
         self.assertIn(": complete: ", log)
         physical = len({line for line in subprocess.run(["lscpu", "-p=CORE,SOCKET"], capture_output=True, text=True).stdout.split() if line[0].isdigit()})
         self.assertIn(f"on {min(4, physical)} ranks", log)
         self.assert_undisturbed(source, "other.h5")
+        self.assertIn(": complete: ", self.wait_for_end(elsewhere))
+        self.assert_undisturbed(source, "elsewhere.h5")
         for job, code, text in zip(refused, (64, 66, 66), ("--force", "TOKENGEOM_DIR", "none.yaml")):
             log = self.wait_for_end(job, "FAILED")
             self.assertEqual(self.field(job, "ExitCode"), f"{code}:0", log)
@@ -361,6 +366,16 @@ class Chain(Case):
 
 
 class Workstation(Case):
+    def test_odd_path(self):
+        """Quotes and backslashes in the output's path: the script knows when it is complete."""
+        folder = self.path("a \"quoted\" \\ path")
+        folder.mkdir()
+        config = self.config(synthetic(prompts=2, layers=2, tokens=16, width=4), output=str(folder / "r.h5"))
+        done = subprocess.run([JOBS / "workstation.sh", config], capture_output=True, text=True,
+                              env=support.environment(TOKENGEOM=support.PROGRAM, RANKS="1"), timeout=support.PATIENCE * 60)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(f" complete: {folder}/r.h5", done.stdout)
+
     def test_stop_and_go_on(self):
         """Without SLURM: TERM, INT and USR1 stop cleanly with 75, the same command goes on."""
         config = self.config(synthetic(**SLOW))
