@@ -1,9 +1,11 @@
 #include "base/memory.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Rows of a large cloud lie on as many pages as there are rows, more than a CPU remembers the places of: huge pages, where
  * the system gives them, make that one page in 512. */
@@ -24,3 +26,12 @@ tg_status tg_alloc_bytes(size_t count, size_t size, void **out) {
 }
 
 char *tg_copy_string(const char *text) { return strdup(text); }
+
+double tg_resident_bytes(void) {
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (!file) return 0.0;
+  if (fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+  fclose(file);
+  return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}

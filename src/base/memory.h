@@ -12,6 +12,9 @@ tg_status tg_alloc_bytes(size_t count, size_t size, void **out);
 /** TG_ALLOC(count, &pointer): the same for a typed pointer. */
 #define TG_ALLOC(count, out) tg_alloc_bytes((size_t)(count), sizeof **(out), (void **)(out))
 
+/** Bytes of this process that lie in memory now, those that it shares with others too; 0 where the system does not say. */
+double tg_resident_bytes(void);
+
 /** A copy of a string, caller frees; NULL when there is no memory. */
 char *tg_copy_string(const char *text);
 

@@ -293,12 +293,12 @@ static tg_status execute(run *r, int *stopped) {
   return end(r, *stopped);
 }
 
-static tg_status plan_only(run *r) {
+static tg_status plan_only(run *r, double program_bytes) {
   const int ranks = r->options->ranks > 0 ? r->options->ranks : r->ranks;
   TG_TRY(tg_study_check_directory(r->config->output));
   TG_TRY(make_plan(r, ranks));
   for (int m = 0; m < r->study.n_models; m++) TG_TRY(tg_source_prepare(r->study.sources[m], 1));
-  return tg_summary_plan(&r->study, &r->plan, ranks);
+  return tg_summary_plan(&r->study, &r->plan, ranks, program_bytes);
 }
 
 static void release(run *r) {
@@ -342,6 +342,7 @@ static tg_status finish(run *r, tg_status st, int stopped) {
 
 tg_status tg_pipeline_run(const tg_run_options *options) {
   run r = {.options = options, .comm = MPI_COMM_WORLD, .lock = {NULL, -1}, .started = tg_seconds()};
+  const double program_bytes = tg_resident_bytes();
   int stopped = 0;
   MPI_Comm_rank(r.comm, &r.rank);
   MPI_Comm_size(r.comm, &r.ranks);
@@ -349,7 +350,7 @@ tg_status tg_pipeline_run(const tg_run_options *options) {
   if (st == TG_OK) st = tg_shared_open(r.comm, r.config, &r.study, &r.shared);
   if (st == TG_OK) agree_on_kernel(&r);
   if (st == TG_OK && options->dry_run) {
-    st = tg_comm_agree(r.comm, r.rank == 0 ? plan_only(&r) : TG_OK);
+    st = tg_comm_agree(r.comm, r.rank == 0 ? plan_only(&r, program_bytes) : TG_OK);
   } else if (st == TG_OK) {
     r.layout = (tg_results_layout){r.study.models, r.study.n_models, NULL, 0};
     st = execute(&r, &stopped);

@@ -7,6 +7,7 @@
 #include "results/load.h"
 #include <Random123/philox.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +35,10 @@ static void fill_random(void *memory, const tg_cloud *c) {
     }
 }
 
-/* Seconds to measure one cloud of a model's shape, from the second of two measurements. */
-static tg_status time_one_cloud(const tg_study *study, int which, double *seconds) {
+/* Seconds to measure one cloud of a model's shape, from the second of two measurements. program_bytes grows by what that has
+ * brought into memory for good: libraries' code, the code that oneDNN makes, their buffers. */
+static tg_status time_one_cloud(const tg_study *study, int which, double *seconds, double *program_bytes) {
+  const double before = tg_resident_bytes();
   const tg_results_model *model = &study->models[which];
   const tg_source_info *info = tg_source_describe(study->sources[which]);
   tg_measurer *measurer = NULL;
@@ -55,6 +58,8 @@ static tg_status time_one_cloud(const tg_study *study, int which, double *second
   tg_measurer_destroy(&measurer);
   tg_row_free(&row);
   free(x);
+  malloc_trim(0); /* what the heap keeps of it is not for good */
+  *program_bytes += fmax(0.0, tg_resident_bytes() - before);
   return st;
 }
 
@@ -98,8 +103,8 @@ static tg_status time_one_pass(tg_source *source, double *seconds) {
   return st;
 }
 
-tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks) {
-  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 40e6; /* the program with its libraries */
+tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks, double program_bytes) {
+  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 0.0;
   int longest = 1;
   for (int64_t a = 0; a < plan->n; a++)
     if (plan->shards[a].end - plan->shards[a].first > longest) longest = plan->shards[a].end - plan->shards[a].first;
@@ -108,7 +113,7 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
     double one = 0.0, forward = 0.0, cost = 0.0, full = (double)info->n_tokens;
-    if (!info->measured) TG_TRY(time_one_cloud(study, m, &one));
+    if (!info->measured) TG_TRY(time_one_cloud(study, m, &one, &program_bytes));
     if (info->forward) TG_TRY(time_one_pass(study->sources[m], &forward));
     for (int64_t p = 0; p < info->n_prompts; p++) cost += tg_study_layer_cost(study, m, p);
     full = (full + 64.0) * (full + 64.0) * (info->width + 64.0);
@@ -128,6 +133,7 @@ tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int 
          ranks, plan->n, longest, plan->pieces);
   printf("balance          %.1f %% of the ranks' time is work\n", 100.0 * efficiency);
   printf("to read          %.2f GB\nresult file      %.3f GB\n", bytes_to_read / 1e9, tg_results_bytes(&layout) / 1e9);
+  memory += program_bytes;
   printf("memory a rank    about %.0f MB", memory / 1e6);
   if (shared > 0.0) printf(", and %.0f MB of weights or prompts that the ranks of a node share", shared / 1e6);
   printf("\n");
