@@ -248,7 +248,7 @@ static void write_results(void) {
 
 /* ---- completion ---- */
 
-/* What a word of an argument's name stands for. */
+/* What completes an argument of this name. */
 static const char *kind_of_argument(const char *argument) {
   const bool config = strstr(argument, "CONFIG"), results = strstr(argument, "RESULTS");
   if (config && results) return "files yaml yml h5";
@@ -276,44 +276,55 @@ static bool can_be_set(const tg_key *key) {
   return key->section != TG_SECTION_MODEL && key->section != TG_SECTION_SOURCE && key->type != TG_KEY_NESTED;
 }
 
+/* The values of a key that can be completed. */
 static void put_values(const tg_key *key) {
-  if (key->type == TG_KEY_BOOL)
-    fprintf(page, "    %s%s) _tokengeom_words 'true false'; return ;;\n", tg_section_names[key->section], key->name);
-  if (key->section == TG_SECTION_COMPUTE && strcmp(key->name, "kernel") == 0) {
-    fprintf(page, "    %s%s) _tokengeom_words '", tg_section_names[key->section], key->name);
-    for (int a = 0; a < TG_N_COMPUTE_KERNELS; a++) fprintf(page, "%s ", tg_compute_kernels[a]);
-    fputs("'; return ;;\n", page);
-  }
+  const bool kernel = key->section == TG_SECTION_COMPUTE && strcmp(key->name, "kernel") == 0;
+  if (key->type != TG_KEY_BOOL && key->type != TG_KEY_PATH && !kernel) return;
+  fprintf(page, "      %s%s) _tokengeom_", tg_section_names[key->section], key->name);
+  if (key->type == TG_KEY_BOOL) fputs("words 'true false'", page);
+  if (key->type == TG_KEY_PATH) fputs(strcmp(key->name, "directory") == 0 ? "files" : "files h5", page);
+  for (int a = 0; kernel && a < TG_N_COMPUTE_KERNELS; a++)
+    fprintf(page, "%s%s", a ? " " : "words '", tg_compute_kernels[a]);
+  fputs(kernel ? "' ;;\n" : " ;;\n", page);
 }
+
+static const char completion_head[] =
+    "# Completion of tokengeom for bash, made from its tables.\n"
+    "_tokengeom_words() { mapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$current\"); }\n"
+    "_tokengeom_none() { :; }\n\n"
+    "# Directories, and files with one of these endings.\n"
+    "_tokengeom_files() {\n"
+    "  local ending\n"
+    "  compopt -o filenames\n"
+    "  mapfile -t COMPREPLY < <(\n"
+    "    compgen -d -- \"$current\"\n"
+    "    for ending; do compgen -f -X \"!*.$ending\" -- \"$current\"; done\n"
+    "  )\n"
+    "}\n\n"
+    "_tokengeom() {\n"
+    "  local current=${COMP_WORDS[COMP_CWORD]} owner=${COMP_WORDS[COMP_CWORD - 1]} value='' options arguments\n"
+    "  COMPREPLY=()\n"
+    "  # = is a word of its own: what it belongs to stands before it\n"
+    "  if [ \"$owner\" = = ]; then owner=${COMP_WORDS[COMP_CWORD - 2]} value=1; fi\n"
+    "  if [ \"$current\" = = ]; then current='' value=1; fi\n"
+    "  if [ \"$COMP_CWORD\" = 1 ]; then\n"
+    "    _tokengeom_words '";
 
 static void write_completion(void) {
   open_file("bash-completion/completions", "tokengeom");
-  fputs("# Completion of tokengeom for bash, made from its tables.\n"
-        "_tokengeom_words() { mapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$current\"); }\n"
-        "_tokengeom_none() { :; }\n\n"
-        "# Directories, and files with one of these endings, or all.\n"
-        "_tokengeom_files() {\n  local ending\n  compopt -o filenames\n  mapfile -t COMPREPLY < <(\n"
-        "    [ $# = 0 ] && { compgen -f -- \"$current\"; exit; }\n    compgen -d -- \"$current\"\n"
-        "    for ending; do compgen -f -X \"!*.$ending\" -- \"$current\"; done\n  )\n}\n\n"
-        "_tokengeom() {\n  local current=${COMP_WORDS[COMP_CWORD]} owner=${COMP_WORDS[COMP_CWORD - 1]} options "
-        "arguments\n"
-        "  COMPREPLY=()\n  # = is a word of its own: its owner stands before it\n"
-        "  if [ \"$owner\" = = ]; then owner=${COMP_WORDS[COMP_CWORD - 2]}; fi\n"
-        "  if [ \"$current\" = = ]; then current=''; fi\n"
-        "  if [ \"$COMP_CWORD\" = 1 ]; then\n    _tokengeom_words '",
-        page);
+  fputs(completion_head, page);
   for (int c = 0; c < tg_n_commands; c++) fprintf(page, "%s ", tg_commands[c].name);
   fputs("--help --version'\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n", page);
   for (int c = 0; c < tg_n_commands; c++) put_command_case(&tg_commands[c]);
-  fputs("    *) return ;;\n  esac\n  case $owner in\n    keys)\n      compopt -o nospace\n      _tokengeom_words '",
+  fputs("    *) return ;;\n  esac\n  if [ \"$owner\" = keys ]; then\n    compopt -o nospace\n    _tokengeom_words '",
         page);
   for (int a = 0; a < tg_n_keys; a++)
     if (can_be_set(&tg_keys[a])) fprintf(page, "%s%s= ", tg_section_names[tg_keys[a].section], tg_keys[a].name);
-  fputs("'\n      return\n      ;;\n", page);
+  fputs("'\n  elif [ -n \"$value\" ]; then\n    case $owner in\n", page);
   for (int a = 0; a < tg_n_keys; a++)
     if (can_be_set(&tg_keys[a])) put_values(&tg_keys[a]);
-  fputs("  esac\n  case $current in\n    -*) _tokengeom_words \"$options\" ;;\n    *) _tokengeom_$arguments ;;\n  "
-        "esac\n}\n"
+  fputs("    esac\n  else\n    case $current in\n      -*) _tokengeom_words \"$options\" ;;\n"
+        "      *) _tokengeom_$arguments ;;\n    esac\n  fi\n}\n"
         "complete -F _tokengeom tokengeom\n",
         page);
   close_file();

@@ -8,7 +8,6 @@ import re
 import select
 import shutil
 import subprocess
-import time
 import unittest
 
 import h5py
@@ -76,57 +75,76 @@ class Pages(support.Case):
 
 @unittest.skipUnless(shutil.which("bash"), "no bash")
 class Completion(support.Case):
+    """In a bash that has read no other file, with the COMP_WORDBREAKS that it starts with."""
+
     def setUp(self):
         super().setUp()
-        for name in ("study.yaml", "other.yml", "results.h5", "notes.txt"):
+        for name in ("study.yaml", "other.yml", "results.h5", "my results.h5", "notes.txt"):
             self.path(name).touch()
         self.path("folder").mkdir()
 
     def complete(self, typed, tabs=1):
-        """What stands on the terminal after tabs: the line, and below it what was offered."""
+        """The line after tabs, and the words that were offered below it."""
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.directory)
-            os.environ.update(PS1="> ", TERM="dumb", INPUTRC="/dev/null")
+            os.environ.update(PS1="> ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="/dev/null")
             os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
         self.addCleanup(os.waitpid, child, 0)
         self.addCleanup(os.close, terminal)
-        # The prompt is set by the shell itself, so that its echo is not taken for it.
-        os.write(terminal, f"bind 'set bell-style none'; source '{COMPLETION}'; PS1='read''y> '\n".encode())
+        # Control-G says what readline holds. The prompt is set by the shell itself, so that its echo is not taken for it.
+        os.write(terminal, (r"""bind 'set bell-style none'; bind -x '"\C-g": printf "\n[%s]\n" "$READLINE_LINE"'; """
+                            f"source '{COMPLETION}'; PS1='read''y> '\n").encode())
         self.read(terminal, "ready> ")
-        os.write(terminal, typed.encode() + b"\t" * tabs)
-        return self.read(terminal)
+        os.write(terminal, typed.encode() + b"\t" * tabs + b"\a")
+        out = self.read(terminal, "]\r\n")
+        offered, line = re.fullmatch(r"(.*)\r\n\[(.*)\]\r\n.*", out, re.S).groups()
+        return line, set(offered.replace("ready> ", "").replace(typed, "").split())
 
-    @staticmethod
-    def read(terminal, until=None):
-        out, end = "", time.monotonic() + support.PATIENCE * 30
-        while time.monotonic() < end and (until is None or until not in out):
-            if not select.select([terminal], [], [], 1.5 if until is None else 30)[0]:
-                break
+    def read(self, terminal, until):
+        out = ""
+        while until not in out:
+            self.assertTrue(select.select([terminal], [], [], support.PATIENCE * 30)[0], f"no {until!r} in {out!r}")
             out += os.read(terminal, 4096).decode()
         return out
 
+    def assert_line(self, typed, expected):
+        self.assertEqual(self.complete(typed)[0], expected)
+
+    def assert_offered(self, typed, *expected):
+        self.assertEqual(self.complete(typed, tabs=2), (typed, set(expected)))
+
     def test_commands(self):
-        self.assertIn("tokengeom verify ", self.complete("tokengeom ver"))
-        self.assertTrue({"run", "report"} <= set(self.complete("tokengeom r", tabs=3).split()))
+        self.assert_line("tokengeom ver", "tokengeom verify ")
+        self.assert_offered("tokengeom r", "run", "report")
 
     def test_keys(self):
-        self.assertIn("--set observables.", self.complete("tokengeom run --set obs"))
-        self.assertTrue(self.complete("tokengeom run --set observables.ov").endswith("observables.overlap_k="))
-        self.assertTrue(self.complete("tokengeom run --set=observables.ov").endswith("observables.overlap_k="))
-        self.assertIn("observables.neighbors=true ", self.complete("tokengeom run --set observables.neighbors=t"))
-        self.assertIn("compute.kernel=split ", self.complete("tokengeom validate --set compute.kernel=s"))
+        self.assert_line("tokengeom run --set obs", "tokengeom run --set observables.")
+        self.assert_line("tokengeom run --set observables.ov", "tokengeom run --set observables.overlap_k=")
+        self.assert_line("tokengeom run --set=observables.ov", "tokengeom run --set=observables.overlap_k=")
+
+    def test_values_of_keys(self):
+        self.assert_line("tokengeom run --set observables.neighbors=t", "tokengeom run --set observables.neighbors=true ")
+        self.assert_line("tokengeom validate --set=compute.kernel=s", "tokengeom validate --set=compute.kernel=split ")
+        self.assert_offered("tokengeom run --set output=", "results.h5", "my", "folder/")
+        self.assert_line("tokengeom run --set figures.directory=", "tokengeom run --set figures.directory=folder/")
+        self.assert_offered("tokengeom run --set statistics.seed=")
 
     def test_options(self):
-        self.assertIn("--max-hours ", self.complete("tokengeom run --ma"))
-        self.assertIn("--type float32 ", self.complete("tokengeom extract --type fl"))
+        self.assert_line("tokengeom run --ma", "tokengeom run --max-hours ")
+        self.assert_offered("tokengeom run --max-hours ")
+        self.assert_offered("tokengeom verify --", "--help", "--sample", "--seed")
+        self.assert_line("tokengeom extract --type fl", "tokengeom extract --type float32 ")
+        self.assert_line("tokengeom export results.h5 --csv ", "tokengeom export results.h5 --csv folder/")
+        self.assert_offered("tokengeom extract study.yaml --out ", "results.h5", "my", "folder/")
 
-    def test_files(self):
-        offered = set(self.complete("tokengeom run ", tabs=3).split())
-        self.assertTrue({"study.yaml", "other.yml", "folder/"} <= offered)
-        self.assertFalse({"results.h5", "notes.txt"} & offered)
-        self.assertIn("tokengeom info results.h5 ", self.complete("tokengeom info re"))
-        self.assertIn("--csv folder/", self.complete("tokengeom export results.h5 --csv fo"))
+    def test_arguments(self):
+        self.assert_offered("tokengeom run ", "study.yaml", "other.yml", "folder/")
+        self.assert_offered("tokengeom info ", "results.h5", "my", "folder/")
+        self.assert_offered("tokengeom figures ", "study.yaml", "other.yml", "results.h5", "my", "folder/")
+        self.assert_line("tokengeom info re", "tokengeom info results.h5 ")
+        self.assert_line("tokengeom info m", "tokengeom info my\\ results.h5 ")
+        self.assert_line("tokengeom info 'my r", "tokengeom info 'my results.h5' ")
 
 
 support.main()
