@@ -116,6 +116,51 @@ static char *glob_pattern(const tg_config *config, const char *pattern) {
 
 static int bytewise(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
+/* A match of a glob, and which file it is. */
+typedef struct {
+  char *path;
+  struct stat at;
+  size_t place;
+  bool again; /* another name of one before */
+} match;
+
+static int by_file(const void *a, const void *b) {
+  const match *x = a, *y = b;
+  if (x->at.st_dev != y->at.st_dev) return x->at.st_dev < y->at.st_dev ? -1 : 1;
+  if (x->at.st_ino != y->at.st_ino) return x->at.st_ino < y->at.st_ino ? -1 : 1;
+  return x->place < y->place ? -1 : x->place > y->place;
+}
+
+static int by_place(const void *a, const void *b) {
+  const match *x = a, *y = b;
+  return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* All matches, but of the names of one file, through linked files or directories, the first. */
+static void add_matches(tg_reading *r, const char *name, const tg_node *node, tg_source_config *source,
+                        const glob_t *found) {
+  const size_t n = found->gl_pathc;
+  match *all = calloc(n, sizeof *all);
+  if (!all) abort();
+  for (size_t a = 0; a < n; a++) {
+    all[a] = (match){.path = resolve(r->config, found->gl_pathv[a]), .place = a};
+    if (stat(all[a].path, &all[a].at) != 0) all[a].at = (struct stat){.st_ino = (ino_t)a}; /* check_file says so */
+  }
+  qsort(all, n, sizeof *all, by_file);
+  for (size_t a = 1; a < n; a++)
+    all[a].again =
+        all[a].at.st_dev != 0 && all[a].at.st_dev == all[a - 1].at.st_dev && all[a].at.st_ino == all[a - 1].at.st_ino;
+  qsort(all, n, sizeof *all, by_place);
+  for (size_t a = 0; a < n; a++) {
+    if (!all[a].again)
+      add_file(r, name, node, source, all[a].path);
+    else if (r->config->n_names++ == 0)
+      r->config->name = tg_copy_string(found->gl_pathv[a]);
+    if (all[a].again) free(all[a].path);
+  }
+  free(all);
+}
+
 /* One path or glob; its matches in bytewise order. */
 static void read_glob(tg_reading *r, const char *name, const tg_node *node, tg_source_config *source) {
   char *path = path_of(r, name, node);
@@ -136,7 +181,7 @@ static void read_glob(tg_reading *r, const char *name, const tg_node *node, tg_s
   glob_t found = {0};
   if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0) {
     qsort(found.gl_pathv, found.gl_pathc, sizeof *found.gl_pathv, bytewise);
-    for (size_t a = 0; a < found.gl_pathc; a++) add_file(r, name, node, source, resolve(r->config, found.gl_pathv[a]));
+    add_matches(r, name, node, source, &found);
   } else {
     r->n_missing++;
     tg_reading_mistake(r, node, "%s: no file matches %s", name, path);

@@ -1,5 +1,6 @@
 #include "run/prepare.h"
 
+#include "base/text.h"
 #include "parallel/comm.h"
 #include <inttypes.h>
 #include <sched.h>
@@ -84,11 +85,16 @@ tg_status tg_prepare_sources(MPI_Comm comm, tg_study *study) {
   const int threads = threads_of(study);
   int rank;
   MPI_Comm_rank(comm, &rank);
+  if (rank == 0 && study->config->n_names > 0)
+    tg_text_print(stderr,
+                  "tokengeom: warning: %" PRId64
+                  " matches of globs are other names of files that are taken already, as %s is\n",
+                  study->config->n_names, study->config->name);
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
     if (rank == 0 && info->n_left_out > 0)
       fprintf(stderr, "%s: %" PRId64 " of %" PRId64 " prompts left out, with too few tokens\n", info->model,
-              info->n_left_out, info->n_left_out + info->n_prompts);
+              info->n_left_out, info->n_left_out + info->n_read);
     TG_TRY(tg_comm_agree(comm, tg_source_prepare(study->sources[m], node.ranks)));
   }
   warn_of_sharing(comm, threads, node);

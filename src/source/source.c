@@ -55,6 +55,7 @@ static tg_status select_prompts(const tg_config *config, tg_source *source) {
   tg_source_info *info = &source->parts.info;
   TG_TRY(TG_ALLOC(info->n_prompts, &source->prompt_place));
   int64_t kept = 0;
+  info->n_read = info->n_prompts;
   for (int64_t p = 0; p < info->n_prompts; p++) {
     if (!config->all_prompts && !contains(config->prompt_ids, config->n_prompt_ids, info->prompt_ids[p])) continue;
     source->prompt_place[kept] = p;
@@ -66,6 +67,10 @@ static tg_status select_prompts(const tg_config *config, tg_source *source) {
   for (int64_t a = 0; a < config->n_prompt_ids; a++) {
     bool found = false;
     for (int64_t p = 0; p < kept && !found; p++) found = info->prompt_ids[p] == config->prompt_ids[a];
+    TG_CHECK(found || info->n_left_out == 0, TG_ECONFIG,
+             "%s: prompts: id %" PRId64 " is not among the %" PRId64 " prompts of %s that have enough tokens; %" PRId64
+             " have too few",
+             config->path, config->prompt_ids[a], info->n_read, info->model, info->n_left_out);
     TG_CHECK(found, TG_ECONFIG, "%s: prompts: id %" PRId64 " is not in %s", config->path, config->prompt_ids[a],
              info->model);
   }

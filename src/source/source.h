@@ -36,6 +36,7 @@ typedef struct {
   bool forward;              /* a model is run: a (prompt, level) is one piece of work, its layers read in order */
   bool measured;             /* no clouds, tokens or width: rows are read, of clouds that others measured */
   int64_t n_left_out;        /* prompts with too few tokens */
+  int64_t n_read;            /* prompts that the source has beside those, before any are selected */
   char *const *files;        /* [n_files] that are read while a run goes on: hidden states, all parts of a model */
   int n_files;
 } tg_source_info;

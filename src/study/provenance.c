@@ -29,12 +29,12 @@ const char *tg_provenance_libraries(void) {
   mpi[strcspn(mpi, ",\n")] = '\0'; /* MPICH goes on for pages */
   for (char *tab = mpi; (tab = strchr(tab, '\t'));) *tab = ' ';
   H5get_libversion(&major, &minor, &release);
-  snprintf(text, sizeof text,
-           "MPI: %.200s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\noneDNN: %s\nGSL: %s\nlibyaml: %s\nlibllama: %s\ncompiler: "
-           "%s, %s\n",
-           mpi, major, minor, release, openblas_get_config(),
-           tg_tiles_library() ? tg_tiles_library() : "not in this build", gsl_version, yaml_get_version_string(),
-           engine ? engine : "not in this build", TG_COMPILER, TG_BUILD_TYPE);
+  snprintf(
+      text, sizeof text,
+      "MPI: %.200s\nHDF5: %u.%u.%u (parallel)\nBLAS: %s\noneDNN: %s\nGSL: %s\nlibyaml: %s\nlibllama: %s\ncompiler: "
+      "%s, %s\n",
+      mpi, major, minor, release, openblas_get_config(), tg_tiles_library() ? tg_tiles_library() : "not in this build",
+      gsl_version, yaml_get_version_string(), engine ? engine : "not in this build", TG_COMPILER, TG_BUILD_TYPE);
   return text;
 }
 
@@ -111,7 +111,7 @@ static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
     }
     if (info->n_left_out > 0)
       fprintf(out, "%s: %" PRId64 " of %" PRId64 " prompts left out, with too few tokens\n", info->model,
-              info->n_left_out, info->n_left_out + info->n_prompts);
+              info->n_left_out, info->n_left_out + info->n_read);
     fprintf(out, "%s: %d layers, width %d, last layer %s\n", info->model, info->n_layers, info->width,
             info->last_layer_normalized < 0 ? "not said to be normalized or not"
             : info->last_layer_normalized   ? "normalized"

@@ -94,6 +94,20 @@ class Encodings(support.Case):
         self.path("s-10.h5").unlink(), self.path("s-9.h5").unlink(), self.path("s-B.h5").unlink()
         self.assert_same_but_deviation(self.study(files("b.h5", "s-[Za].h5"), observables=OBSERVABLES), self.expected)
 
+    def test_other_names_of_a_file(self):
+        """Linked files and directories, as data sets on clusters and Debian's documents have: a file is taken once, and that is said."""
+        for name, prompt in (("v1", 0), ("v2", 1), ("v3", 2)):
+            self.path(name).mkdir()
+            self.split([f"{name}/s.h5"], [prompt])
+        self.path("w-latest").symlink_to("v3")
+        self.path("w-hard").mkdir()
+        support.os.link(self.path("v2/s.h5"), self.path("w-hard/s.h5"))
+        config = self.config(files("*/s.h5"), observables=OBSERVABLES)
+        result = self.run_ok("run", config, "--force", ranks=2)
+        self.assertIn("warning: 2 matches of globs are other names of files that are taken already, as ", result.err)
+        self.assert_same_but_deviation(support.load_models(self.path("results.h5")), self.expected)
+        self.assertIn("# 2 matches of globs are other names", self.run_ok("validate", config).out)
+
     def test_a_star_in_a_name_and_a_single_text(self):
         self.write("odd*name.h5")
         self.write("oddXname.h5", ids=[7, 8, 9])

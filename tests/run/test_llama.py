@@ -264,6 +264,11 @@ class Same(Case):
         self.assertEqual(got["model/token_ids"][1, 0].tolist(), rows[3][:64])
         result = self.run_ok("extract", config, "--out", self.path("states.h5"))
         self.assertIn("2 of 4 prompts left out", result.err)
+        result = self.run_ok("run", config, "--set", "prompts=[10]", "--force")  # counted over all, whatever is chosen
+        self.assertIn("2 of 4 prompts left out", result.err)
+        result = support.run("run", config, "--set", "prompts=[10, 11]", "--force")
+        self.assertEqual(result.code, CONFIG, result)
+        self.assertIn("id 11 is not among the 2 prompts of model that have enough tokens; 2 have too few", result.errors[0])
         for keys, ranks in (({}, 2), ({"short_prompts": "keep"}, None)):
             config = self.config(self.source(model, token_rows(200, (5, 63)), **keys))
             result = support.run("run", config, "--force", ranks=ranks)
