@@ -1,5 +1,6 @@
 #include "run/resume.h"
 
+#include "base/memory.h"
 #include "base/text.h"
 #include "parallel/comm.h"
 #include "results/results.h"
@@ -18,22 +19,47 @@ static const char *section_of(const char *text, const char *line) {
   return section;
 }
 
-/* Against what stands in the output, of which `name` says what was. */
-static tg_status compare(const tg_study *study, const char *name, const char *what, const char *now) {
-  char *before = NULL;
-  TG_TRY(tg_results_read_provenance(study->config->output, name, &before));
-  const char *a = before, *b = now;
+/* Takes the directories out of the one path that a line may hold: a study that was moved is the same. */
+static void drop_directories(char *text) {
+  char *to = text;
+  for (char *line = text, *end; *line; line = end) {
+    end = line + strcspn(line, "\n");
+    end += *end == '\n';
+    char *first = line, *last = end;
+    while (first < end && !(*first == '/' && (first == line || first[-1] == ' ' || first[-1] == '"'))) first++;
+    while (last > first && last[-1] != '/') last--;
+    memmove(to, line, (size_t)(first - line));
+    to += first - line;
+    memmove(to, last, (size_t)(end - last));
+    to += end - last;
+  }
+  *to = '\0';
+}
+
+/* Names the first difference of two texts that are not the same, in a and b. */
+static tg_status differ(const tg_study *study, const char *what, const char *before, const char *a, const char *b) {
   while (*a && *a == *b) a++, b++;
-  tg_status st = TG_OK;
-  if (*a != *b) {
-    while (a > before && a[-1] != '\n') a--, b--;
-    const char *section = section_of(before, a);
-    st = tg_fail(TG_ECONFIG, TG_HERE, "%s: cannot resume, the %s changed: %.*s%s was '%.*s', is now '%.*s'",
+  while (a > before && a[-1] != '\n') a--, b--;
+  const char *section = section_of(before, a);
+  return tg_fail(TG_ECONFIG, TG_HERE,
+                 "%s: cannot resume, the %s changed: %.*s%s was '%.*s', is now '%.*s'; --force starts anew",
                  study->config->output, what, section < a ? (int)strcspn(section, "\n") : 0, section,
                  section < a ? "" : "it", (int)strcspn(a + strspn(a, " "), "\n"), a + strspn(a, " "),
                  (int)strcspn(b + strspn(b, " "), "\n"), b + strspn(b, " "));
+}
+
+/* Against what stands in the output, of which `name` says what was. */
+static tg_status compare(const tg_study *study, const char *name, const char *what, const char *now) {
+  char *before = NULL, *after = tg_copy_string(now);
+  tg_status st = after ? tg_results_read_provenance(study->config->output, name, &before)
+                       : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
+  if (st == TG_OK) {
+    drop_directories(before);
+    drop_directories(after);
+    if (strcmp(before, after) != 0) st = differ(study, what, before, before, after);
   }
   free(before);
+  free(after);
   return st;
 }
 

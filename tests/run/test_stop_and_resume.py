@@ -377,4 +377,23 @@ class Together(Case):
         self.assertLess(max(idle), 0.3, result)
 
 
+class Moved(support.Case):
+    def test_a_study_that_was_moved(self):
+        """What its inputs hold is what they are, not where they lie; a touched or renamed one is refused, with what differs."""
+        study = self.path("study")
+        study.mkdir()
+        support.write_states(study / "a.h5", support.clouds(2, 1, 2, 30))
+        (study / "study.yaml").write_text("output: r.h5\nmodels:\n  - source: {kind: hdf5, files: a.h5}\nobservables: {angle_layers: [1]}\n")
+        self.run_ok("run", study / "study.yaml")
+        moved = study.rename(self.path("another place"))
+        self.run_ok("run", moved / "study.yaml", "--resume", ranks=2)
+        (moved / "a.h5").touch()
+        result = support.run("run", moved / "study.yaml", "--resume")
+        self.assertEqual(result.code, CONFIG, result)
+        self.assertRegex(result.errors[0], r"the inputs changed: .*was '.*a\.h5: .* modified .*', is now '.*modified .*'; --force starts anew")
+        (moved / "a.h5").rename(moved / "b.h5")
+        result = support.run("run", moved / "study.yaml", "--resume", "--set", "models.0.source.files=b.h5")
+        self.assertEqual(result.code, CONFIG, result)
+
+
 support.main()
