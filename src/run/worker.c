@@ -169,7 +169,8 @@ static tg_status read_and_measure(worker *w, const tg_shard *shard, int64_t tick
 static tg_status note_loss(worker *w, const tg_shard *shard) {
   bool there = true;
   if (!info_of(w, shard)->measured)
-    TG_TRY(tg_source_has_loss(w->job->study->sources[shard->model], shard->prompt, shard->level, &there));
+    TG_TRY(tg_source_has_loss(w->job->study->sources[shard->model], shard->prompt, shard->level,
+                              shard->end == info_of(w, shard)->n_layers, &there));
   for (int l = shard->first; l < shard->end; l++) {
     tg_row *row = &w->rows[l - shard->first];
     if (!there && *row->status != TG_STATUS_BAD) {

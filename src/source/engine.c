@@ -42,8 +42,8 @@ struct tg_engine {
   bool probing, past_blocks, stop; /* past_blocks: the last block is done; stop: end the pass after this node */
   struct ggml_tensor *last;        /* holds cloud L */
   unsigned char *seen;             /* [layers], while probing */
-  bool predicts;                   /* the graph gives logits; found while probing */
-  char names[MAX_SEEN];            /* of the tensors seen while probing */
+  bool predicts, ends;  /* the graph gives logits, has the last block that is expected; found while probing */
+  char names[MAX_SEEN]; /* of the tensors seen while probing */
 };
 
 /* ---- names ---- */
@@ -83,6 +83,7 @@ static void note_embedding(tg_engine *e, const char *name) {
 static void probe_node(tg_engine *e, const struct ggml_tensor *t) {
   const bool whole = t->type == GGML_TYPE_F32 && t->ne[0] == e->options.width && t->ne[1] == e->n && t->ne[2] == 1;
   list_name(e, t->name);
+  if (is_last_block(e, t->name)) e->ends = true;
   if (strcmp(t->name, "result_output") == 0) e->predicts = true;
   if (!whole) return;
   note_embedding(e, t->name);
@@ -241,8 +242,9 @@ static tg_status load(tg_engine *e) {
   model.use_extra_bufts = false; /* repacked weights would be a copy in every rank */
   e->model = llama_model_load_from_file(o->model, model);
   TG_CHECK(e->model, TG_EDATA, "%s: libllama cannot load it (%s)", o->model, tg_llama_reason());
-  TG_CHECK(!llama_model_has_encoder(e->model) && llama_model_has_decoder(e->model), TG_EDATA,
-           "%s: is no causal language model", o->model);
+  TG_CHECK(!llama_model_has_encoder(e->model) && llama_model_has_decoder(e->model) &&
+               !llama_model_is_diffusion(e->model),
+           TG_EDATA, "%s: is no causal language model", o->model);
   struct llama_context_params context = llama_context_default_params();
   context.n_ctx = context.n_batch = context.n_ubatch = (uint32_t)o->tokens; /* every layer comes whole */
   context.n_seq_max = 1;
@@ -281,7 +283,7 @@ static void release_logits(tg_engine *e) {
 static bool all_seen(const tg_engine *e) {
   for (int l = 0; l < e->options.layers; l++)
     if (!e->seen[l]) return false;
-  return e->predicts;
+  return e->predicts && e->ends;
 }
 
 /* Looks for every layer in the graph of a whole prompt. The engine names all nodes before it runs the first, after which it
@@ -303,6 +305,9 @@ static tg_status probe(tg_engine *e) {
              "%s: no tensor for layer %d of 0..%d; expected embd or inp_embd, l_out-0.., result_norm with %d x %d "
              "numbers, seen were:%s",
              e->options.model, l, e->options.layers - 1, e->n, e->options.width, e->names);
+  TG_CHECK(e->ends, TG_EDATA,
+           "%s: the header says that there are %d blocks, and the graph has no tensor l_out-%d: fewer are run",
+           e->options.model, e->options.layers - 1, e->options.layers - 2);
   TG_CHECK(e->predicts, TG_EDATA, "%s: is no causal language model: its graph gives no logits (result_output)",
            e->options.model);
   return TG_OK;

@@ -189,16 +189,11 @@ static tg_status check_memory(const state *s, int ranks) {
 
 /* Whether W h gives the model's logits but for the rounding of quantized products: compares the two on a few tokens. That
  * rounding is a per cent or so of a logit and averages out in the slope, in which a scale of the logits shows. */
-static tg_status try_tiles(state *s) {
+static void try_tiles(state *s, int n, const float *h) {
   const tg_model_info *m = tg_model_file_describe(s->file);
-  const int n = s->t->lengths[0] < TRIED ? s->t->lengths[0] : TRIED;
-  float *h = NULL;
+  const float *logits = tg_engine_logits(s->engine);
   double difference = 0.0, size = 0.0, product = 0.0;
-  if (m->has_bias) return TG_OK;
-  TG_TRY(TG_ALLOC((size_t)n * (size_t)s->width, &h));
-  const tg_status st = tg_engine_layer(s->engine, -1, s->t->tokens, n, s->n_layers - 1, h);
-  const float *logits = st == TG_OK ? tg_engine_logits(s->engine) : NULL;
-  for (int64_t first = 0; logits && first < m->vocabulary; first += TILE) {
+  for (int64_t first = 0; !m->has_bias && logits && first < m->vocabulary; first += TILE) {
     const int count = form_tile(s, n, h, first);
     for (int i = 0; i < n; i++)
       for (int j = 0; j < count; j++) {
@@ -208,7 +203,35 @@ static tg_status try_tiles(state *s) {
         product += ours * theirs;
       }
   }
-  s->tiles = difference <= 0.05 * 0.05 * size && fabs(product - size) <= 0.005 * size;
+  s->tiles = !m->has_bias && difference <= 0.05 * 0.05 * size && fabs(product - size) <= 0.005 * size;
+}
+
+/* Whether what a token becomes depends on those before it alone: another last token must not change the others. What is left of them
+ * is the order of sums, a millionth or so. h: [n][width], of the first n tokens; other: room for as much. */
+static tg_status try_causality(state *s, int n, const float *h, float *other) {
+  int32_t tokens[TRIED];
+  double difference = 0.0, size = 0.0;
+  memcpy(tokens, s->t->tokens, (size_t)n * sizeof *tokens);
+  tokens[n - 1] = (int32_t)((tokens[n - 1] + 1) % tg_model_file_describe(s->file)->vocabulary);
+  TG_TRY(tg_engine_layer(s->engine, -2, tokens, n, s->n_layers - 1, other));
+  for (ptrdiff_t a = 0; a < (ptrdiff_t)(n - 1) * s->width; a++) {
+    difference += (double)(other[a] - h[a]) * (double)(other[a] - h[a]);
+    size += (double)h[a] * (double)h[a];
+  }
+  TG_CHECK(difference <= 1e-4 * 1e-4 * size, TG_EDATA,
+           "%s: is no causal language model: what a token becomes depends on the tokens behind it",
+           s->config->model_file);
+  return TG_OK;
+}
+
+/* What must hold of a model, or changes how it is used, tried on a few tokens. */
+static tg_status try_model(state *s) {
+  const int n = s->t->lengths[0] < TRIED ? s->t->lengths[0] : TRIED;
+  float *h = NULL;
+  TG_TRY(TG_ALLOC(2 * (size_t)n * (size_t)s->width, &h));
+  tg_status st = tg_engine_layer(s->engine, -1, s->t->tokens, n, s->n_layers - 1, h);
+  if (st == TG_OK) try_tiles(s, n, h);
+  if (st == TG_OK) st = try_causality(s, n, h, h + (ptrdiff_t)n * s->width);
   free(h);
   return st;
 }
@@ -232,7 +255,7 @@ static tg_status prepare(void *opaque, int ranks_on_node) {
   TG_TRY(TG_ALLOC((size_t)TILE * (size_t)options.tokens, &s->logits));
   TG_TRY(tg_engine_create(&options, &s->engine));
   tg_engine_keep_logits(s->engine, true);
-  TG_TRY(try_tiles(s));
+  TG_TRY(try_model(s));
   tg_engine_keep_logits(s->engine, !s->tiles);
   return TG_OK;
 }

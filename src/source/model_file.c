@@ -108,6 +108,15 @@ static int property(const tg_model_file *f, const char *what) {
   return value <= INT_MAX ? (int)value : 0;
 }
 
+/* Whether there is a "<architecture>.<what>" that says no. */
+static bool is_false(const tg_model_file *f, const char *what) {
+  char key[256];
+  snprintf(key, sizeof key, "%.100s.%.100s", f->info.architecture, what);
+  const struct gguf_context *g = f->parts[0].header;
+  const int64_t id = gguf_find_key(g, key);
+  return id >= 0 && gguf_get_kv_type(g, id) == GGUF_TYPE_BOOL && !gguf_get_val_bool(g, id);
+}
+
 static tg_status map_part(const char *path, part *p) {
   struct stat at;
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -216,6 +225,8 @@ static tg_status describe(const char *path, tg_model_file *f) {
   TG_CHECK(info->architecture, TG_EDATA, "%s: the header names no architecture", path);
   info->blocks = property(f, "block_count");
   info->width = property(f, "embedding_length");
+  const int ahead = property(f, "nextn_predict_layers"); /* behind the last block, and not run */
+  if (ahead < info->blocks) info->blocks -= ahead;
   info->context = property(f, "context_length");
   info->feed_forward = property(f, "feed_forward_length");
   info->heads = property(f, "attention.head_count");
@@ -223,6 +234,8 @@ static tg_status describe(const char *path, tg_model_file *f) {
   TG_CHECK(info->blocks > 0 && info->width > 0 && info->context > 0, TG_EDATA,
            "%s: the header gives no block_count, embedding_length or context_length for architecture '%s'", path,
            info->architecture);
+  TG_CHECK(!is_false(f, "attention.causal"), TG_EDATA,
+           "%s: is no causal language model: attention.causal is false in its header", path);
   const char *tokenizer = text_of(g, "tokenizer.ggml.model");
   info->has_tokenizer = tokenizer && strcmp(tokenizer, "none") != 0 && strcmp(tokenizer, "no_vocab") != 0;
   for (int a = 0; a < f->n_parts; a++) info->bytes += (double)f->parts[a].size;

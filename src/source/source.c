@@ -236,13 +236,20 @@ tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_
   return TG_OK;
 }
 
-tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool *out) {
+tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool to_the_end, bool *out) {
+  const tg_source_info *info = &source->parts.info;
   tg_source_scalars scalars = {0};
+  void *raw = NULL;
   *out = false;
-  if (!source->parts.info.has_loss) return TG_OK;
-  TG_TRY(TG_ALLOC(source->parts.info.n_tokens, &scalars.token_ids));
-  const tg_status st = tg_source_read_scalars(source, p, s, &scalars);
-  *out = isfinite(scalars.loss);
+  if (!info->has_loss) return TG_OK;
+  tg_status st = TG_ALLOC(info->n_tokens, &scalars.token_ids);
+  if (st == TG_OK && info->forward && !to_the_end) {
+    st = tg_alloc_bytes(info->cloud_bytes, 1, &raw);
+    if (st == TG_OK) st = tg_source_read(source, p, s, info->n_layers - 1, raw);
+  }
+  if (st == TG_OK) st = tg_source_read_scalars(source, p, s, &scalars);
+  *out = st == TG_OK && isfinite(scalars.loss);
+  free(raw);
   free(scalars.token_ids);
   return st;
 }

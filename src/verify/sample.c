@@ -84,10 +84,8 @@ static tg_status measure(sampler *s, int64_t p, int level, int l) {
   const bool last = l == s->info->n_layers - 1;
   if (last) TG_TRY(need_matrix(s));
   TG_TRY(tg_plain_measure(&cloud, shape, last ? s->matrix : NULL, finite ? s->before : NULL, &s->plain));
-  if (s->info->forward && !last)
-    TG_TRY(tg_source_read(s->source, p, level, s->info->n_layers - 1, s->raw)); /* to its loss */
   bool has_loss;
-  TG_TRY(tg_source_has_loss(s->source, p, level, &has_loss));
+  TG_TRY(tg_source_has_loss(s->source, p, level, last, &has_loss));
   if (!has_loss && *s->plain.status != TG_STATUS_BAD) {
     *s->plain.reason |= TG_REASON_NO_LOSS;
     tg_row_done(&s->plain);

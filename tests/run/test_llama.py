@@ -2,11 +2,13 @@
 
 Oracle: a plain float64 forward pass in NumPy over tiny random models (tiny_models.py); NumPy's Philox for the shuffle;
 a study from memory against the same study from an extracted file, on any number of ranks, byte by byte."""
+import json
 import os
 import signal
 import time
 
 import faults
+import gguf_file
 import h5py
 import numpy as np
 import support
@@ -105,6 +107,34 @@ class States(Case):
     def test_granite_whose_logits_are_nearly_the_product(self):
         """W h / 1.02 differs by no more than rounded products may: the slope tells."""
         self.check(granite(logit=1.02))
+
+    def test_blocks_that_are_not_run(self):
+        """A head that predicts two tokens ahead counts as a block in the header (GLM-4.5): the clouds are those without it."""
+        random = np.random.default_rng(5)
+
+        def block(l, *more):
+            shapes = {"attn_norm": (64,), "attn_q": (64, 64), "attn_k": (64, 64), "attn_v": (64, 64), "attn_output": (64, 64),
+                      "post_attention_norm": (64,), "ffn_norm": (64,), "ffn_up": (192, 64), "ffn_down": (64, 96), "post_ffw_norm": (64,)}
+            return {f"blk.{l}.{name}.weight": (random.normal(size=shape) / 8 + (len(shape) == 1)).astype("f4")
+                    for name, shape in {**shapes, **dict(more)}.items()}
+
+        tensors = {"token_embd.weight": random.normal(size=(200, 64)).astype("f4"), "output_norm.weight": np.ones(64, "f4"),
+                   "output.weight": random.normal(size=(200, 64)).astype("f4"), **block(0), **block(1)}
+        ahead = block(2, ("nextn.eh_proj", (64, 128)), ("nextn.enorm", (64,)), ("nextn.hnorm", (64,)))
+        keys = {"general.architecture": "glm4", "general.name": "tiny", "tokenizer.ggml.model": "no_vocab",
+                **{f"glm4.{key}": value for key, value in {
+                    "vocab_size": 200, "block_count": 2, "context_length": 64, "embedding_length": 64, "feed_forward_length": 96,
+                    "attention.head_count": 4, "attention.head_count_kv": 4, "attention.layer_norm_rms_epsilon": 1e-5,
+                    "rope.dimension_count": 16, "rope.freq_base": 10000.0}.items()}}
+        got = []
+        for name, more, others in (("plain", {}, {}), ("ahead", {"glm4.block_count": 3, "glm4.nextn_predict_layers": 1}, ahead)):
+            gguf_file.write(self.path(f"{name}.gguf"), {**keys, **more}, {**tensors, **others})
+            rows = [{"id": 1, "token_ids": random.permutation(200)[:64].tolist()}] if not got else None
+            if rows:
+                self.path("tiny.jsonl").write_text(json.dumps(rows[0]) + "\n")
+            got.append(self.study({"kind": "llama", "model": f"{name}.gguf", "prompts": "tiny.jsonl", "tokens": 64}, shuffle={"levels": [0]}))
+        self.assertEqual(got[0]["model/layer"].tolist(), [0, 1, 2])
+        self.assert_same_bytes(got[1], got[0])
 
     def test_threads(self):
         self.check(Llama(seed=6), threads=2)

@@ -137,6 +137,13 @@ class Refused(Case):
         model.write(self.gguf)
         self.refuse(BAD_DATA, "tiny.gguf: is no causal language model", commands=("run", "extract"))
 
+    def test_models_that_read_backwards(self):
+        """Every token sees the whole text: by the header, by the architecture (LLaDA, masked diffusion)."""
+        self.model.write(self.gguf, **{"llama.attention.causal": False})
+        self.refuse(BAD_DATA, "tiny.gguf: is no causal language model: attention.causal is false", ranks=(None, 2))
+        Llama("llada").write(self.gguf)
+        self.refuse(BAD_DATA, "tiny.gguf: is no causal language model", commands=("run", "extract"))
+
     def test_too_little_memory(self):
         """A feed-forward width of 2^30 in the header: activations of 2 x 2^30 numbers a token."""
         self.model.write(self.gguf, **{"llama.feed_forward_length": 2**30})
