@@ -126,21 +126,41 @@ void tg_keys_print_observables(FILE *out, uint64_t observables) {
     }
 }
 
+/* The numbers that a key takes; nothing where it takes another thing. */
+static void print_range(FILE *out, const tg_key *key) {
+  if (key->type == TG_KEY_REAL)
+    fputs("number", out);
+  else if (key->type == TG_KEY_INT || key->type == TG_KEY_INT64 || key->type == TG_KEY_UINT64)
+    fputs("integer", out);
+  else
+    return;
+  if (key->low == INT64_MIN)
+    fputs(", any of 64 bits", out);
+  else if (key->high > key->low)
+    fprintf(out, ", %" PRId64 " to %" PRId64, key->low, key->high);
+  else
+    fputs(", 0 or more", out);
+  if (strcmp(key->unit, "1") != 0) fputs(", unit ", out);
+}
+
+void tg_keys_print_meaning(FILE *out, const tg_key *key) {
+  fprintf(out, "%s%s%s (", key->help, key->kind[0] ? "; source kind " : "", key->kind);
+  print_range(out, key);
+  if (strcmp(key->unit, "1") != 0) fputs(key->unit, out);
+  if (key->section == TG_SECTION_OBSERVABLES && strcmp(key->name, "measure") == 0)
+    tg_keys_print_observables(out, TG_OBSERVE_ALL);
+  if (key->value)
+    fprintf(out, "; default %s)", strcmp(key->value, "~") == 0 ? "none" : key->value);
+  else
+    fputs("; required)", out);
+}
+
 void tg_config_print_keys(void) {
   for (int a = 0; a < tg_n_keys; a++) {
-    const tg_key *key = &tg_keys[a];
-    char name[64], range[64] = "";
-    snprintf(name, sizeof name, "%s%s", tg_section_names[key->section], key->name);
-    if (key->low == INT64_MIN)
-      snprintf(range, sizeof range, ", any 64-bit integer");
-    else if (key->high > key->low)
-      snprintf(range, sizeof range, ", %" PRId64 " to %" PRId64, key->low, key->high);
-    printf("%-30s %s%s%s (%s%s", name, key->help, key->kind[0] ? "; source kind " : "", key->kind, key->unit, range);
-    if (key->section == TG_SECTION_OBSERVABLES && strcmp(key->name, "measure") == 0)
-      tg_keys_print_observables(stdout, TG_OBSERVE_ALL);
-    if (key->value)
-      printf("; default %s)\n", strcmp(key->value, "~") == 0 ? "none" : key->value);
-    else
-      printf("; required)\n");
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", tg_section_names[tg_keys[a].section], tg_keys[a].name);
+    printf("%-30s ", name);
+    tg_keys_print_meaning(stdout, &tg_keys[a]);
+    putchar('\n');
   }
 }

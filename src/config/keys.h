@@ -55,4 +55,7 @@ void tg_keys_near(const char *word, tg_section section, const char *kind, char *
 /** "cosine, gride, ...": names of observables, but for the lists, which have a key of their own. */
 void tg_keys_print_observables(FILE *out, uint64_t observables);
 
+/** "k of the panels that show one (integer, 1 to 256, unit neighbors; default 2)" */
+void tg_keys_print_meaning(FILE *out, const tg_key *key);
+
 #endif
