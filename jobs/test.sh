@@ -7,7 +7,7 @@ set -u
 . "$(dirname "$0")/setup.sh"
 
 setup_packages $build_packages $llama_packages libcunit1-dev python3-numpy python3-scipy python3-h5py python3-xarray \
-  python3-h5netcdf python3-netcdf4 python3-matplotlib hdf5-tools groff-base slurm-wlm munge strace libfaketime || exit 1
+  python3-h5netcdf python3-netcdf4 python3-matplotlib hdf5-tools groff-base mandoc slurm-wlm munge strace libfaketime || exit 1
 if [ "$(id -u)" = 0 ] && [ -z "${TG_NO_BARE:-}" ]; then
   setup_packages mmdebstrap || exit 1
 fi

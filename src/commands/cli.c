@@ -261,24 +261,38 @@ static const int export_options[]   = {KEY_CSV, END};
 static const int no_options[]       = {END};
 
 const tg_command tg_commands[] = {
-    /* name      argument             main           several options           doc, example */
-    {"run",      "CONFIG",            run_main,      false,  run_options,      "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work.",
-                                                                               "mpirun -n 16 tokengeom run study.yaml"},
-    {"figures",  "CONFIG|RESULTS...", figures_main,  true,   figures_options,  "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF.",
-                                                                               "tokengeom figures llama.h5 mistral.h5 --out figures"},
-    {"report",   "RESULTS",           report_main,   false,  no_options,       "Print a table of layers and what stands out.",
-                                                                               "tokengeom report results.h5"},
-    {"verify",   "RESULTS",           verify_main,   false,  verify_options,   "Check that a result file is what a run wrote: provenance, shapes, checksums, statistics, a sample of clouds. "
-                                                                               "Exit status 0 good, 65 not, 66 no such file, 75 good but not complete.",
-                                                                               "tokengeom verify results.h5 --sample 20"},
-    {"validate", "CONFIG",            validate_main, false,  validate_options, "Check a config and its inputs and print the study with every default filled in.",
-                                                                               "tokengeom validate study.yaml --set shuffle.levels=all"},
-    {"extract",  "CONFIG",            extract_main,  false,  extract_options,  "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work.",
-                                                                               "mpirun -n 16 tokengeom extract study.yaml --out states.h5"},
-    {"info",     "FILE",              info_main,     false,  no_options,       "Say what a result file or a hidden-state file holds and how complete it is.",
-                                                                               "tokengeom info results.h5"},
-    {"export",   "RESULTS",           export_main,   false,  export_options,   "Write every dataset of a result file as CSV.",
-                                                                               "tokengeom export results.h5 --csv tables"},
+    /* name      argument             main           several options            doc, more, example */
+    {"run",      "CONFIG",            run_main,      false,  run_options,       "Measure the clouds of a study and write one result file. Under mpirun all ranks share the work.",
+                                                                                "After --max-hours, or on SIGUSR1, SIGTERM or SIGINT, it stops cleanly with status 75. --resume goes on with what is "
+                                                                                "missing, and gives the same file: it first checks every done cloud against its checksum and measures again those that "
+                                                                                "fail. It refuses when a value of the config (but output and figures.*), an input, the program or the engine changed.",
+                                                                                "mpirun -n 16 tokengeom run study.yaml\ntokengeom run study.yaml --dry-run --ranks 16\nmpirun -n 16 tokengeom run study.yaml --resume"},
+    {"figures",  "CONFIG|RESULTS...", figures_main,  true,   figures_options,   "Write the data and pictures of every figure of the paper that the results can feed: CSV, PNG, PDF.",
+                                                                                "A panel has a CSV, a figure a picture, drawn by python3 with matplotlib, and index.html shows them all. What the "
+                                                                                "results cannot feed is left out with a line that says why. With result files, which may be somebody else's, nothing is"
+                                                                                " written but to --out or below the current directory.",
+                                                                                "tokengeom figures study.yaml\ntokengeom figures llama.h5 mistral.h5 --out figures"},
+    {"report",   "RESULTS",           report_main,   false,  no_options,        "Print a table of layers and what stands out.",
+                                                                                "The table has intrinsic dimension, overlap, cosine, angle, and the correlation with the loss with its interval and p.",
+                                                                                "tokengeom report results.h5"},
+    {"verify",   "RESULTS",           verify_main,   false,  verify_options,    "Check that a result file is what a run wrote: provenance, shapes, checksums, statistics, a sample of clouds. Exit "
+                                                                                "status 0 good, 65 not, 66 no such file, 75 good but not complete.",
+                                                                                "The sample is read again from the inputs (a model is run) and measured by the definitions in plain float64 loops, "
+                                                                                "which share no code with the fast path. Inputs that are gone or changed are no fault; then there is no sample.",
+                                                                                "tokengeom verify results.h5 --sample 20"},
+    {"validate", "CONFIG",            validate_main, false,  validate_options,  "Check a config and its inputs and print the study with every default filled in.",
+                                                                                NULL,
+                                                                                "tokengeom validate study.yaml --set shuffle.levels=all\ntokengeom validate study.yaml --get output"},
+    {"extract",  "CONFIG",            extract_main,  false,  extract_options,   "Write the hidden states of a study's model to a file. Under mpirun all ranks share the work.",
+                                                                                "FILE.part is written first; the same command goes on from it, after it has checked it against its checksums. Measured "
+                                                                                "from a file of float32, results are the same, byte for byte, as measured in memory.",
+                                                                                "mpirun -n 16 tokengeom extract study.yaml --out states.h5"},
+    {"info",     "FILE",              info_main,     false,  no_options,        "Say what a result file or a hidden-state file holds and how complete it is.",
+                                                                                NULL,
+                                                                                "tokengeom info results.h5"},
+    {"export",   "RESULTS",           export_main,   false,  export_options,    "Write every dataset of a result file as CSV.",
+                                                                                "Each becomes a file below the directory, which is made.",
+                                                                                "tokengeom export results.h5 --csv tables"},
 };
 
 const tg_exit tg_exits[] = {
@@ -291,9 +305,19 @@ const tg_exit tg_exits[] = {
     {TG_ESTOPPED,  "stopped early on request; --resume goes on"},
     {TG_ECONFIG,   "the config asks for something wrong"},
 };
+
+const tg_variable tg_variables[] = {
+    {"OPENBLAS_NUM_THREADS",  "Threads that OpenBLAS starts with in each rank; 1 where it is not set. A run goes by compute.blas_threads"},
+    {"TOKENGEOM_PLOT",        "The script that draws pictures, instead of the one that was installed"},
+    {"HDF5_USE_FILE_LOCKING", "FALSE for a file system without locks; nothing then keeps two runs from writing one file"},
+    {"OMPI_COMM_WORLD_RANK",  "Of Open MPI's mpirun, with OMPI_COMM_WORLD_SIZE: which rank this is, before MPI says so"},
+    {"PMIX_RANK",             "The same of srun, with SLURM_NTASKS"},
+    {"PMI_RANK",              "The same of other launchers, with PMI_SIZE"},
+};
 /* clang-format on */
 const int tg_n_commands = sizeof tg_commands / sizeof *tg_commands;
 const int tg_n_exits = sizeof tg_exits / sizeof *tg_exits;
+const int tg_n_variables = sizeof tg_variables / sizeof *tg_variables;
 
 static void print_usage(FILE *out) {
   fprintf(out, "Usage: tokengeom COMMAND [OPTION...] ARGUMENT\n"
@@ -306,6 +330,8 @@ static void print_usage(FILE *out) {
       "  tokengeom --version prints versions of the program and its libraries.\n"
       "  mpirun -n R tokengeom run CONFIG is the main job.\n\nExit status:\n");
   for (int e = 0; e < tg_n_exits; e++) fprintf(out, "  %2d  %s\n", tg_exits[e].status, tg_exits[e].meaning);
+  fprintf(out, "\nEnvironment:\n");
+  for (int a = 0; a < tg_n_variables; a++) fprintf(out, "  %-22s %s\n", tg_variables[a].name, tg_variables[a].meaning);
 }
 
 /* A command's options as argp takes them: out [N_OPTIONS + 1], zero. */

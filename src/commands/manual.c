@@ -1,13 +1,14 @@
 /* Writes the manual pages and the completion for bash from the tables of commands, options, keys and numbers: what these say, and
  * nothing else, is documented.   tg_manual DIRECTORY makes DIRECTORY/man/man1, man5 and bash-completion/completions. */
 #include "base/files.h"
+#include "commands/completion.h"
 #include "commands/table.h"
 #include "config/config.h"
 #include "config/keys.h"
 #include "geometry/fields.h"
-#include "geometry/observable.h"
+#include "results/reductions.h"
 #include "version.h"
-#include <inttypes.h>
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,22 +18,43 @@
 
 static FILE *page;
 
-/* A text as roff takes it: its own characters escaped, hyphens kept as what one types. */
+/* A character as roff takes it: its own ones escaped, hyphens and quotes as what one types. */
+static const char *escaped(char c) {
+  static char plain[2];
+  switch (c) {
+  case '\\':
+    return "\\e";
+  case '-':
+    return "\\-";
+  case '\'':
+    return "\\(aq";
+  case '`':
+    return "\\(ga";
+  case '^':
+    return "\\(ha";
+  case '~':
+    return "\\(ti";
+  default:
+    plain[0] = c;
+    return plain;
+  }
+}
+
+/* Lines as they are. None may begin with roff's dot. */
 static void put(const char *text) {
-  if (*text == '.' || *text == '\'') fputs("\\&", page);
-  for (; *text; text++) switch (*text) {
-    case '\\':
-      fputs("\\e", page);
-      break;
-    case '-':
-      fputs("\\-", page);
-      break;
-    default:
-      fputc(*text, page);
-    }
+  for (char before = '\n'; *text; before = *text++) {
+    if (before == '\n' && *text == '.') fputs("\\&", page);
+    fputs(escaped(*text), page);
+  }
 }
 
 static void section(const char *name) { fprintf(page, ".SH %s\n", name); }
+
+static void subsection(const char *name) {
+  fputs(".SS ", page);
+  put(name);
+  fputc('\n', page);
+}
 
 /* An entry of a list: bold words, and from the next line on what they mean. */
 static void entry(const char *bold, const char *argument) {
@@ -47,14 +69,41 @@ static void entry(const char *bold, const char *argument) {
   fputc('\n', page);
 }
 
+/* A paragraph grows by text, and is written by end_text. */
+static FILE *paragraph;
+static char *words;
+
 static void text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void text(const char *format, ...) {
-  char line[2048];
+  static size_t size;
   va_list values;
+  if (!paragraph) paragraph = open_memstream(&words, &size);
+  if (!paragraph) exit(EXIT_FAILURE);
   va_start(values, format);
-  vsnprintf(line, sizeof line, format, values);
+  vfprintf(paragraph, format, values);
   va_end(values);
-  put(line);
+}
+
+/* In lines of 80 bytes. roff takes the end of a line after a dot for that of a sentence, and a space more; \& tells it no. */
+static void end_text(void) {
+  size_t column = 0;
+  char last = ' ';
+  fclose(paragraph);
+  paragraph = NULL;
+  for (char *word, *rest = words; (word = strsep(&rest, " "));) {
+    size_t length = 0;
+    for (const char *c = word; *c; c++) length += strlen(escaped(*c));
+    if (column > 0 && column + 1 + length > 78) {
+      fputs(last == '.' ? "\\&\n" : "\n", page);
+      column = 0;
+    }
+    if (column > 0) column++, fputc(' ', page);
+    if (column == 0 && *word == '.') fputs("\\&", page);
+    for (const char *c = word; *c; last = *c++) fputs(escaped(*c), page);
+    column += length;
+  }
+  fputc('\n', page);
+  free(words);
 }
 
 static void example(const char *lines) {
@@ -77,31 +126,46 @@ static void open_file(const char *folder, const char *name) {
 }
 
 static void close_file(void) {
-  if (fclose(page) == 0) return;
+  const bool failed = ferror(page);
+  if (fclose(page) == 0 && !failed) return;
   perror(directory);
   exit(EXIT_FAILURE);
 }
 
+/* what: its first sentence names the page in lists, from a small letter on. */
 static void open_page(const char *name, int number, const char *what) {
   char file[128];
+  const char *end = strstr(what, ". ");
+  size_t length = end ? (size_t)(end - what) : strlen(what);
+  if (length > 0 && what[length - 1] == '.') length--;
   snprintf(file, sizeof file, "%s.%d", name, number);
   open_file(number == 1 ? "man/man1" : "man/man5", file);
-  fprintf(page, ".TH \"%s\" %d \"\" \"tokengeom %s\" \"tokengeom\"\n.SH NAME\n", name, number, TG_VERSION);
-  text("%s - %s\n", name, what);
+  fputs(".TH ", page);
+  for (const char *c = name; *c; c++) fputs(escaped((char)toupper(*c)), page);
+  fprintf(page, " %d \"\" \"tokengeom %s\" tokengeom\n.SH NAME\n", number, TG_VERSION);
+  text("%s - %c%.*s", name, tolower(*what), (int)length - 1, what + 1);
+  end_text();
 }
 
-static void see_also(const char *name, bool with_commands) {
+/* All pages but the one of this name. */
+static void see_also(const char *name) {
+  static const char *const others[] = {"tokengeom", "tokengeom-config", "tokengeom-results"};
+  const int n_others = sizeof others / sizeof *others;
   const char *before = "";
   section("SEE ALSO");
-  static const char *const others[] = {"tokengeom (1)", "tokengeom-config (5)", "tokengeom-results (5)"};
-  for (int c = 0; with_commands && c < tg_n_commands; c++, before = " ,\n")
-    fprintf(page, "%s.BR tokengeom\\-%s (1)", before, tg_commands[c].name);
-  for (size_t a = 0; a < sizeof others / sizeof *others; a++)
-    if (strncmp(others[a], name, strcspn(others[a], " ")) != 0 || name[strcspn(others[a], " ")]) {
-      fprintf(page, "%s.BR ", before);
-      put(others[a]);
-      before = " ,\n";
-    }
+  for (int a = 0; a < n_others + tg_n_commands; a++) {
+    const int c = a - 1; /* commands stand between the first and the others */
+    char other[64];
+    if (a == 0 || c >= tg_n_commands)
+      snprintf(other, sizeof other, "%s", others[a == 0 ? 0 : c - tg_n_commands + 1]);
+    else
+      snprintf(other, sizeof other, "tokengeom-%s", tg_commands[c].name);
+    if (strcmp(other, name) == 0) continue;
+    fprintf(page, "%s.BR ", before);
+    put(other);
+    fputs(c >= tg_n_commands ? " (5)" : " (1)", page);
+    before = " ,\n";
+  }
   fputc('\n', page);
 }
 
@@ -113,7 +177,8 @@ static void put_exits(void) {
     char number[16];
     snprintf(number, sizeof number, "%d", tg_exits[e].status);
     entry(number, NULL);
-    text("%s.\n", tg_exits[e].meaning);
+    text("%s.", tg_exits[e].meaning);
+    end_text();
   }
 }
 
@@ -123,7 +188,7 @@ static void put_option(const tg_option *o) {
   entry(name, o->argument);
   text("%s.", o->help);
   if (o->kind == WHOLE) text(" From %d to %d.", o->low, o->high);
-  fputc('\n', page);
+  end_text();
 }
 
 static void write_command(const tg_command *c) {
@@ -131,202 +196,212 @@ static void write_command(const tg_command *c) {
   snprintf(name, sizeof name, "tokengeom-%s", c->name);
   open_page(name, 1, c->doc);
   section("SYNOPSIS");
-  fprintf(page, ".B tokengeom %s\n%s.I %s\n", c->name, *c->options ? "[\\fIoption\\fR...]\n" : "", c->argument);
+  fprintf(page, ".B tokengeom %s\n[\\fIoption\\fR...\\&]\n.I %s\n", c->name, c->argument);
   section("DESCRIPTION");
-  put(c->doc);
-  fputc('\n', page);
+  text("%s%s%s", c->doc, c->more ? " " : "", c->more ? c->more : "");
+  end_text();
   section("OPTIONS");
   for (const int *key = c->options; *key; key++) put_option(tg_option_find(*key));
   entry("--help", NULL);
-  text("List these options.\n");
+  text("List these options.");
+  end_text();
   put_exits();
-  section("EXAMPLE");
+  section("EXAMPLES");
   example(c->example);
-  see_also(name, false);
+  see_also(name);
   close_file();
 }
 
-static void write_overview(void) {
-  open_page("tokengeom", 1, "geometry of token representations in large language models");
-  section("SYNOPSIS");
-  fputs(".B tokengeom\n.I command\n[\\fIoption\\fR...] \\fIargument\\fR\n", page);
-  section("DESCRIPTION");
-  text("A model turns a prompt into one cloud of points per layer. tokengeom measures these clouds exactly, on one "
-       "core or a "
-       "thousand: intrinsic dimension, neighborhood overlap, cosine similarity, neighbor angles, reciprocity, lengths, "
-       "with "
-       "statistics over prompts and their correlation with the model's loss. A config says what is measured of what "
-       "(tokengeom-config(5)), one HDF5 file holds the results (tokengeom-results(5)).\n");
+static void put_commands(void) {
   section("COMMANDS");
   for (int c = 0; c < tg_n_commands; c++) {
     char argument[64];
     snprintf(argument, sizeof argument, " %s", tg_commands[c].argument);
     entry(tg_commands[c].name, argument);
-    text("%s\n", tg_commands[c].doc);
+    text("%s", tg_commands[c].doc);
+    end_text();
   }
+  entry("--help", NULL);
+  text("List these commands; after a command, its options.");
+  end_text();
+  entry("--version", NULL);
+  text("Versions of the program and its libraries, the CPU, and the kernel of the fast pass.");
+  end_text();
+}
+
+static void write_overview(void) {
+  open_page("tokengeom", 1, "geometry of token representations in large language models");
+  section("SYNOPSIS");
+  fputs(".B tokengeom\n.I command\n[\\fIoption\\fR...\\&] \\fIargument\\fR\n", page);
+  section("DESCRIPTION");
+  text("A model turns a prompt into one cloud of points per layer. tokengeom measures these clouds exactly, on one "
+       "core or a thousand: intrinsic dimension, neighborhood overlap, cosine similarity, neighbor angles, "
+       "reciprocity, lengths, with statistics over prompts and their correlation with the model's loss.");
+  end_text();
+  put_commands();
   put_exits();
   section("ENVIRONMENT");
-  entry("OPENBLAS_NUM_THREADS", NULL);
-  text("Threads of OpenBLAS in each rank; 1 where it is not set, as a rank has one core.\n");
-  entry("TOKENGEOM_PLOT", NULL);
-  text("The script that draws pictures, instead of the one that was installed.\n");
-  section("EXAMPLE");
+  for (int a = 0; a < tg_n_variables; a++) {
+    entry(tg_variables[a].name, NULL);
+    text("%s.", tg_variables[a].meaning);
+    end_text();
+  }
+  section("FILES");
+  text("A study is a YAML file, tokengeom-config(5), and its results one HDF5 file, tokengeom-results(5). Studies to "
+       "start from lie in share/tokengeom/config of the installed tree, scripts for SLURM and workstations in "
+       "share/tokengeom/jobs.");
+  end_text();
+  section("EXAMPLES");
   example("tokengeom validate study.yaml\nmpirun -n 16 tokengeom run study.yaml\ntokengeom report results.h5\n"
           "tokengeom figures study.yaml");
-  see_also("tokengeom", true);
+  see_also("tokengeom");
   close_file();
 }
 
 /* ---- files that are read and written ---- */
 
+static void put_key_heading(const tg_key *key) {
+  char name[128];
+  snprintf(name, sizeof name, "%s", tg_section_names[key->section]);
+  if (*name) name[strlen(name) - 1] = '\0'; /* its dot */
+  if (key->kind[0]) snprintf(name + strlen(name), sizeof name - strlen(name), ", kind %s", key->kind);
+  subsection(*name ? name : "The whole study");
+}
+
 static void put_key(const tg_key *key) {
   char name[128];
   snprintf(name, sizeof name, "%s%s", tg_section_names[key->section], key->name);
   entry(name, NULL);
-  text("%s%s%s", key->help, key->kind[0] ? "; source kind " : "", key->kind);
-  text(" (%s", key->unit);
-  if (key->section == TG_SECTION_OBSERVABLES && strcmp(key->name, "measure") == 0)
-    tg_keys_print_observables(page, TG_OBSERVE_ALL);
-  if (key->low == INT64_MIN)
-    text(", any 64-bit integer");
-  else if (key->high > key->low)
-    text(", %" PRId64 " to %" PRId64, key->low, key->high);
-  if (key->value)
-    text("; default %s).\n", strcmp(key->value, "~") == 0 ? "none" : key->value);
-  else
-    text("; required).\n");
+  text("%s", "");
+  tg_keys_print_meaning(paragraph, key);
+  text(".");
+  end_text();
 }
 
 static void write_config(void) {
   open_page("tokengeom-config", 5, "what a study of tokengeom measures of what");
   section("DESCRIPTION");
   text("A YAML file. Paths are relative to it. --set KEY=VALUE of a command overrides a key, with its section: "
-       "observables.overlap_k=16. A key that is not known is an error, and `tokengeom validate` prints a config with "
-       "every "
-       "default filled in.\n");
+       "observables.overlap_k=16. A key that is not known is an error. tokengeom-validate(1) prints a study with every "
+       "default filled in.");
+  end_text();
   section("KEYS");
-  for (int a = 0; a < tg_n_keys; a++) put_key(&tg_keys[a]);
-  section("EXAMPLE");
-  example(
-      "output: results.h5\nmodels:\n  - name: Llama-3-8B\n    source: {kind: llama, model: Meta-Llama-3-8B.bf16.gguf, "
-      "prompts: pile.jsonl}\nshuffle: {levels: [0, 5]}\nobservables: {measure: [gride, overlap]}");
-  see_also("tokengeom-config", false);
+  for (int s = 0; s < TG_N_SECTIONS; s++) {
+    const char *kind = NULL;
+    for (int a = 0; a < tg_n_keys; a++) {
+      const tg_key *key = &tg_keys[a];
+      if (key->section != (tg_section)s) continue;
+      if (!kind || strcmp(kind, key->kind) != 0) put_key_heading(key);
+      kind = key->kind;
+      put_key(key);
+    }
+  }
+  section("EXAMPLES");
+  example("output: results.h5\nmodels:\n  - name: Llama-3-8B\n    source: {kind: hdf5, files: [states-*.h5]}\n"
+          "shuffle: {levels: [0, 5]}\nobservables: {measure: [gride, overlap], overlap_k: 16}\n"
+          "figures: {formats: [csv, pdf]}");
+  see_also("tokengeom-config");
   close_file();
 }
 
-static void put_field(const tg_field *f) {
-  entry(f->path, NULL);
-  for (int a = 0; a < f->n_axes; a++) text("%s%s", a ? ", " : "(", tg_axes[f->axes[a]].name);
-  text("), %s, unit %s: %s. Source: %s.%s\n", f->type == TG_F64 ? "float64" : "int32", f->units, f->long_name,
-       f->source, f->statistics ? " With statistics over prompts." : "");
+static void put_axes(const tg_axis *axes, int n_axes) {
+  for (int a = 0; a < n_axes; a++) text("%s%s", a ? ", " : "", tg_axes[axes[a]].name);
+}
+
+/* A meaning "...: 0 this; 1 that; more", or "0 this, 1 that; more": an entry for each value. */
+static void put_values_of(const tg_field *f) {
+  char *copy = strdup(f->long_name), *rest = copy;
+  if (!copy) exit(EXIT_FAILURE);
+  subsection(f->path);
+  if (!isdigit((unsigned char)*rest)) strsep(&rest, ":");
+  for (char *part; (part = strsep(&rest, strstr(f->long_name, ": ") ? ";" : ",;"));) {
+    part += strspn(part, " ");
+    const size_t digits = strspn(part, "0123456789");
+    if (digits > 0) {
+      part[digits] = '\0';
+      entry(part, NULL);
+    } else
+      fputs(".PP\n", page);
+    text("%s.", part + digits + (digits > 0));
+    end_text();
+  }
+  free(copy);
+}
+
+static void put_datasets(void) {
+  section("DATASETS");
+  text("Below /models/MODEL/, each with its axes, type, [unit], meaning and source. A number without an answer is NaN, "
+       "and reason says why.");
+  end_text();
+  for (int a = 0; a < TG_N_FIELDS; a++) {
+    const tg_field *f = &tg_fields[a];
+    entry(f->path, NULL);
+    text("(");
+    put_axes(f->axes, f->n_axes);
+    text("), %s, [%s]: ", f->type == TG_F64 ? "float64" : "int32", f->units);
+    text(a == TG_FIELD_REASON || a == TG_FIELD_STATUS ? "see below" : "%s", f->long_name);
+    text(". Source: %s.%s", f->source, f->statistics ? " With statistics over prompts." : "");
+    end_text();
+  }
+  put_values_of(&tg_fields[TG_FIELD_STATUS]);
+  put_values_of(&tg_fields[TG_FIELD_REASON]);
+}
+
+/* What is made of the datasets over prompts. */
+static void put_reductions(void) {
+  section("STATISTICS");
+  text("statistics/PATH/ holds of a dataset that has them, over the prompts of a level:");
+  for (int a = 0; a < TG_N_MOMENTS; a++) text("%s %s", a ? "," : "", tg_moment_names[a]);
+  text(".");
+  end_text();
+  section("CORRELATIONS");
+  text("Over the prompts of a level, of these numbers:");
+  end_text();
+  for (int a = 0; a < TG_N_CORRELATIONS; a++) {
+    const tg_correlation_field *c = &tg_correlation_fields[a];
+    char name[128];
+    snprintf(name, sizeof name, "correlations/%s/", c->path);
+    entry(name, NULL);
+    text("(%s%s", tg_axes[TG_AXIS_SHUFFLE].name, c->n_axes ? ", " : "");
+    put_axes(c->axes, c->n_axes);
+    text("): %s and %s.", c->x, c->y);
+    end_text();
+  }
+  subsection("Datasets of each");
+  for (int a = 0; a < TG_N_R; a++) {
+    entry(tg_r_names[a], NULL);
+    text("%s.", tg_r_long_names[a]);
+    end_text();
+  }
 }
 
 static void write_results(void) {
   open_page("tokengeom-results", 5, "the result file of tokengeom");
   section("DESCRIPTION");
-  text("One HDF5 file; its attributes: format \"tokengeom-results\" and format_version. Every dataset has the "
-       "attributes units, "
-       "long_name and source. /complete is 1 when nothing is left to do; /provenance holds the config, inputs, "
-       "versions and "
-       "machine; /checksums/MODEL the XXH64 of each cloud's numbers.\n");
+  text("One HDF5 file; its attributes: format \"tokengeom-results\" and format_version. Every dataset of numbers has "
+       "the "
+       "attributes units, long_name and source. /complete is 1 when nothing is left to do; /provenance holds the "
+       "config, inputs, versions and machine; /checksums/MODEL the XXH64 of each cloud's numbers.");
+  end_text();
   section("AXES");
-  text("Below /models/MODEL/, as dimension scales:\n");
+  text("Below /models/MODEL/, as dimension scales:");
+  end_text();
   for (int a = 0; a < TG_N_AXES; a++) {
     entry(tg_axes[a].name, NULL);
-    text("%s.\n", tg_axes[a].long_name);
+    text("%s.", tg_axes[a].long_name);
+    end_text();
   }
-  section("DATASETS");
-  text("Below /models/MODEL/. A number without an answer is NaN, and reason says why.\n");
-  for (int f = 0; f < TG_N_FIELDS; f++) put_field(&tg_fields[f]);
-  section("STATISTICS");
-  text("statistics/PATH/ of a dataset holds n, mean, std, median, q25 and q75 over the prompts of a level; "
-       "correlations/ the "
-       "correlation of numbers with the loss over prompts.\n");
-  see_also("tokengeom-results", false);
+  put_datasets();
+  put_reductions();
+  section("EXAMPLES");
+  example("h5dump -d /models/Llama-3-8B/loss results.h5\ntokengeom export results.h5 --csv tables");
+  see_also("tokengeom-results");
   close_file();
 }
 
-/* ---- completion ---- */
-
-/* What completes an argument of this name. */
-static const char *kind_of_argument(const char *argument) {
-  const bool config = strstr(argument, "CONFIG"), results = strstr(argument, "RESULTS");
-  if (config && results) return "files yaml yml h5";
-  if (config) return "files yaml yml";
-  return results || strstr(argument, "FILE") ? "files h5" : strstr(argument, "DIR") ? "files" : "none";
-}
-
-static void put_command_case(const tg_command *c) {
-  fprintf(page, "    %s)\n      options='--help", c->name);
-  for (const int *key = c->options; *key; key++) fprintf(page, " --%s", tg_option_find(*key)->name);
-  fprintf(page, "' arguments='%s'\n      case $owner in\n", kind_of_argument(c->argument));
-  for (const int *key = c->options; *key; key++) {
-    const tg_option *o = tg_option_find(*key);
-    if (o->kind == OVERRIDE)
-      fprintf(page, "        --%s) owner=keys ;;\n", o->name);
-    else if (o->kind == CHOICE)
-      fprintf(page, "        --%s) _tokengeom_words '%s %s'; return ;;\n", o->name, o->words[0], o->words[1]);
-    else if (o->argument)
-      fprintf(page, "        --%s) _tokengeom_%s; return ;;\n", o->name, kind_of_argument(o->argument));
-  }
-  fputs("      esac\n      ;;\n", page);
-}
-
-static bool can_be_set(const tg_key *key) {
-  return key->section != TG_SECTION_MODEL && key->section != TG_SECTION_SOURCE && key->type != TG_KEY_NESTED;
-}
-
-/* The values of a key that can be completed. */
-static void put_values(const tg_key *key) {
-  const bool kernel = key->section == TG_SECTION_COMPUTE && strcmp(key->name, "kernel") == 0;
-  if (key->type != TG_KEY_BOOL && key->type != TG_KEY_PATH && !kernel) return;
-  fprintf(page, "      %s%s) _tokengeom_", tg_section_names[key->section], key->name);
-  if (key->type == TG_KEY_BOOL) fputs("words 'true false'", page);
-  if (key->type == TG_KEY_PATH) fputs(strcmp(key->name, "directory") == 0 ? "files" : "files h5", page);
-  for (int a = 0; kernel && a < TG_N_COMPUTE_KERNELS; a++)
-    fprintf(page, "%s%s", a ? " " : "words '", tg_compute_kernels[a]);
-  fputs(kernel ? "' ;;\n" : " ;;\n", page);
-}
-
-static const char completion_head[] =
-    "# Completion of tokengeom for bash, made from its tables.\n"
-    "_tokengeom_words() { mapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$current\"); }\n"
-    "_tokengeom_none() { :; }\n\n"
-    "# Directories, and files with one of these endings.\n"
-    "_tokengeom_files() {\n"
-    "  local ending\n"
-    "  compopt -o filenames\n"
-    "  mapfile -t COMPREPLY < <(\n"
-    "    compgen -d -- \"$current\"\n"
-    "    for ending; do compgen -f -X \"!*.$ending\" -- \"$current\"; done\n"
-    "  )\n"
-    "}\n\n"
-    "_tokengeom() {\n"
-    "  local current=${COMP_WORDS[COMP_CWORD]} owner=${COMP_WORDS[COMP_CWORD - 1]} value='' options arguments\n"
-    "  COMPREPLY=()\n"
-    "  # = is a word of its own: what it belongs to stands before it\n"
-    "  if [ \"$owner\" = = ]; then owner=${COMP_WORDS[COMP_CWORD - 2]} value=1; fi\n"
-    "  if [ \"$current\" = = ]; then current='' value=1; fi\n"
-    "  if [ \"$COMP_CWORD\" = 1 ]; then\n"
-    "    _tokengeom_words '";
-
 static void write_completion(void) {
   open_file("bash-completion/completions", "tokengeom");
-  fputs(completion_head, page);
-  for (int c = 0; c < tg_n_commands; c++) fprintf(page, "%s ", tg_commands[c].name);
-  fputs("--help --version'\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n", page);
-  for (int c = 0; c < tg_n_commands; c++) put_command_case(&tg_commands[c]);
-  fputs("    *) return ;;\n  esac\n  if [ \"$owner\" = keys ]; then\n    compopt -o nospace\n    _tokengeom_words '",
-        page);
-  for (int a = 0; a < tg_n_keys; a++)
-    if (can_be_set(&tg_keys[a])) fprintf(page, "%s%s= ", tg_section_names[tg_keys[a].section], tg_keys[a].name);
-  fputs("'\n  elif [ -n \"$value\" ]; then\n    case $owner in\n", page);
-  for (int a = 0; a < tg_n_keys; a++)
-    if (can_be_set(&tg_keys[a])) put_values(&tg_keys[a]);
-  fputs("    esac\n  else\n    case $current in\n      -*) _tokengeom_words \"$options\" ;;\n"
-        "      *) _tokengeom_$arguments ;;\n    esac\n  fi\n}\n"
-        "complete -F _tokengeom tokengeom\n",
-        page);
+  tg_completion_write(page);
   close_file();
 }
 

@@ -32,7 +32,9 @@ typedef struct {
   int (*main)(const tg_arguments *arguments);
   bool several;       /* arguments */
   const int *options; /* keys, to the first that is 0 */
-  const char *doc, *example;
+  const char *doc;    /* its first sentence names it in lists of manual pages */
+  const char *more;   /* that a manual page has; NULL: nothing */
+  const char *example;
 } tg_command;
 extern const tg_command tg_commands[];
 extern const int tg_n_commands;
@@ -47,5 +49,12 @@ typedef struct {
 } tg_exit;
 extern const tg_exit tg_exits[];
 extern const int tg_n_exits;
+
+/** What a variable of the environment does. */
+typedef struct {
+  const char *name, *meaning;
+} tg_variable;
+extern const tg_variable tg_variables[];
+extern const int tg_n_variables;
 
 #endif

@@ -45,7 +45,8 @@ class Installed(support.Case):
         """What the documents promise."""
         for name in ("bin/tokengeom", "libexec/tokengeom/plot_figures.py", "libexec/tokengeom/export_states.py",
                      "libexec/tokengeom/make_prompts.py", "libexec/tokengeom/restartable.sh", "share/tokengeom/config/small.yaml",
-                     "share/tokengeom/jobs/node.sbatch", "share/tokengeom/jobs/submit_study.sh"):
+                     "share/tokengeom/jobs/node.sbatch", "share/tokengeom/jobs/submit_study.sh", "share/man/man1/tokengeom-run.1",
+                     "share/man/man5/tokengeom-config.5", "share/bash-completion/completions/tokengeom"):
             self.assertTrue((self.prefix / name).is_file(), name)
         for path in self.prefix.rglob("*"):
             if path.is_file() and path.suffix != ".md":

@@ -31,46 +31,122 @@ def page(name):
     return (SHARE / f"man/man{name[-1]}" / name).read_text().replace("\\-", "-")
 
 
+def examples(name):
+    return re.search(r"^\.SH EXAMPLES\n\.nf\n\.RS\n(.*)\n\.RE\n\.fi\n", page(name), re.M | re.S)[1].replace("\\(ti", "~")
+
+
+def meaning(entry, of):
+    """The text below an entry, up to roff's next request."""
+    found = re.search(rf"\\fB{re.escape(entry)}\\fR\n((?:[^.].*\n)+)", page(of))
+    return " ".join(found[1].replace("\\&", "").split()) if found else ""
+
+
+def paths_of(file):
+    """Every dataset of a result file whose one model is called model."""
+    paths = []
+    file.visititems(lambda name, item: paths.append(name) if isinstance(item, h5py.Dataset) else None)
+    return paths
+
+
 class Pages(support.Case):
+    def assert_entry(self, name, of):
+        self.assertIn(f"\\fB{name}\\fR\n", page(of))
+
     def test_commands_and_options(self):
         self.assertEqual(len(commands()), 8)
         for command in commands():
             self.assertIn(f"\\fB{command}\\fR", page("tokengeom.1"))
-            options = re.findall(r"--[a-z-]+", said(command, "--help"))
-            self.assertGreater(len(options), 1)
+            self.assertRegex(page(f"tokengeom-{command}.1"), rf"(?m)^\.SH NAME\ntokengeom-{command} - [a-z]")
+            options = set(re.findall(r"--[a-z-]+", said(command, "--help"))) - {"--usage", "--version"}
+            self.assertIn("--help", options)
             for option in options:
-                if option not in ("--usage", "--version"):
-                    self.assertRegex(page(f"tokengeom-{command}.1"), rf"\\fB{option}=?\\fR")
+                self.assertRegex(page(f"tokengeom-{command}.1"), rf"\\fB{option}=?\\fR")
 
     def test_keys(self):
-        keys = re.findall(r"^([a-z_.\[\]]+) ", said("run", "--help-config"), re.M)
+        """With what help says of them, however its lines are broken."""
+        keys = re.findall(r"^([a-z_.\[\]]+) +(.*)", said("run", "--help-config"), re.M)
         self.assertGreater(len(keys), 40)
-        for key in keys:
-            self.assertIn(f"\\fB{key}\\fR\n", page("tokengeom-config.5"))
+        text = " ".join(page("tokengeom-config.5").replace("\\&", "").replace("\\(aq", "'").split())
+        for key, meaning in keys:
+            self.assertIn(f"\\fB{key}\\fR {' '.join(meaning.split())}. ", text)
 
     def test_datasets(self):
-        self.study(synthetic(), observables={"neighbors": True})
-        paths = []
+        self.study(synthetic(), observables={"neighbors": True, "angle_layers": [1]})
         with h5py.File(self.path("results.h5")) as file:
-            file["models/model"].visititems(lambda name, item: paths.append(name) if isinstance(item, h5py.Dataset) else None)
-        paths = [name for name in paths if not name.startswith(("statistics/", "correlations/"))]
-        self.assertGreater(len(paths), 20)
-        for name in paths:
-            self.assertIn(f"\\fB{name}\\fR\n", page("tokengeom-results.5"))
+            paths = paths_of(file)
+        self.assertGreater(len(paths), 150)
+        results = page("tokengeom-results.5")
+        moments = re.search(r"^\.SH STATISTICS\n(.*?)\n\.SH", results, re.M | re.S)[1]
+        for path in paths:
+            top, _, name = path.replace("models/model/", "").partition("/")
+            if top == "statistics":
+                of, _, moment = name.rpartition("/")
+                self.assertRegex(moments, rf"\s{moment}[,.]")
+                self.assertIn("With statistics over prompts.", meaning(of, "tokengeom-results.5"), of)
+            elif top == "correlations":
+                of, _, number = name.partition("/")
+                self.assert_entry(f"correlations/{of}/", "tokengeom-results.5")
+                self.assert_entry(number, "tokengeom-results.5")
+            elif top in ("checksums", "provenance", "complete"):
+                self.assertIn(f"/{top}", results)
+            else:
+                self.assert_entry(path.replace("models/model/", ""), "tokengeom-results.5")
+
+    def test_values(self):
+        """Of status and reason: those of the program's header."""
+        header = (support.SOURCE / "src/geometry/row.h").read_text()
+        listed = re.search(r"^\.SS status\n(.*)\n\.SS reason\n(.*?)\n\.SH", page("tokengeom-results.5"), re.M | re.S)
+        for name, text in zip(("STATUS", "REASON"), listed.groups()):
+            values = re.findall(rf"TG_{name}_\w+ = (\d+)", header)
+            self.assertGreater(len(values), 3)
+            self.assertEqual(re.findall(r"\\fB(\d+)\\fR\n\w", text), values, name)
 
     def test_exit_statuses(self):
         for status in (support.OK, support.USAGE, support.BAD_DATA, support.NO_INPUT, support.INTERNAL, support.IO, support.STOPPED,
                        support.CONFIG):
-            self.assertIn(f"\\fB{status}\\fR\n", page("tokengeom.1"))
+            self.assert_entry(status, "tokengeom.1")
             self.assertRegex(said("--help"), rf"(?m)^ +{status}  \w")
 
-    @unittest.skipUnless(shutil.which("groff"), "no groff")
-    def test_groff_has_no_warning(self):
+    def test_environment(self):
+        """Whatever the program asks for; names of launchers stand in a list of their own."""
+        asked = set()
+        for source in (support.SOURCE / "src").rglob("*.c"):
+            text = source.read_text()
+            if "getenv(" in text:
+                asked |= set(re.findall(r'getenv\("(\w+)"', text) + re.findall(r'"((?:OMPI|PMIX?|SLURM)_\w+)"', text))
+        self.assertGreater(len(asked), 5)
+        for name in asked:
+            self.assertIn(name, page("tokengeom.1"))
+            self.assertIn(name, said("--help"))
+
+    def test_examples(self):
+        """The study is one, and commands have the options that they are shown with."""
+        support.write_states(self.path("states-0.h5"), support.clouds(levels=2), levels=[0, 5])
+        self.path("study.yaml").write_text(examples("tokengeom-config.5"))
+        self.run_ok("validate", self.path("study.yaml"))
+        shown = [line for command in commands() for line in examples(f"tokengeom-{command}.1").splitlines()]
+        self.assertGreater(len(shown), 8)
+        for line in shown + examples("tokengeom.1").splitlines():
+            command, rest = re.search(r"tokengeom (\w+) (.*)", line).groups()
+            for option in re.findall(r"--[a-z-]+", rest):
+                self.assertIn(option, said(command, "--help"))
+
+    def assert_clean(self, *command, but="(?!)"):
         pages = sorted(SHARE.glob("man/man?/*"))
         self.assertEqual(len(pages), 11)
         for path in pages:
-            done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", path], capture_output=True, text=True)
-            self.assertEqual((done.returncode, done.stderr), (0, ""), path)
+            done = subprocess.run([*command, path], capture_output=True, text=True)
+            said = [line for line in (done.stderr + done.stdout).splitlines() if not re.search(but, line)]
+            self.assertEqual(said, [], path)
+
+    @unittest.skipUnless(shutil.which("groff"), "no groff")
+    def test_groff_has_no_warning(self):
+        self.assert_clean("groff", "-man", "-Tutf8", "-ww", "-z")
+
+    @unittest.skipUnless(shutil.which("mandoc"), "no mandoc")
+    def test_mandoc_has_no_warning(self):
+        """But for the date: pages have none, so that every build makes the same."""
+        self.assert_clean("mandoc", "-Tlint", but='missing date, using "": TH')
 
 
 @unittest.skipUnless(shutil.which("bash"), "no bash")

@@ -1,0 +1,86 @@
+#include "commands/completion.h"
+
+#include "commands/table.h"
+#include "config/config.h"
+#include "config/keys.h"
+#include <string.h>
+
+/* What completes an argument of this name. */
+static const char *kind_of_argument(const char *argument) {
+  const bool config = strstr(argument, "CONFIG"), results = strstr(argument, "RESULTS");
+  if (config && results) return "files yaml yml h5";
+  if (config) return "files yaml yml";
+  return results || strstr(argument, "FILE") ? "files h5" : strstr(argument, "DIR") ? "files" : "none";
+}
+
+static void put_command(FILE *out, const tg_command *c) {
+  fprintf(out, "    %s)\n      options='--help", c->name);
+  for (const int *key = c->options; *key; key++) fprintf(out, " --%s", tg_option_find(*key)->name);
+  fprintf(out, "' arguments='%s'\n      case $owner in\n", kind_of_argument(c->argument));
+  for (const int *key = c->options; *key; key++) {
+    const tg_option *o = tg_option_find(*key);
+    if (o->kind == OVERRIDE)
+      fprintf(out, "        --%s) owner=keys ;;\n", o->name);
+    else if (o->kind == CHOICE)
+      fprintf(out, "        --%s) _tokengeom_words '%s %s'; return ;;\n", o->name, o->words[0], o->words[1]);
+    else if (o->argument)
+      fprintf(out, "        --%s) _tokengeom_%s; return ;;\n", o->name, kind_of_argument(o->argument));
+  }
+  fputs("      esac\n      ;;\n", out);
+}
+
+static bool can_be_set(const tg_key *key) {
+  return key->section != TG_SECTION_MODEL && key->section != TG_SECTION_SOURCE && key->type != TG_KEY_NESTED;
+}
+
+/* The values of a key that can be completed. */
+static void put_values(FILE *out, const tg_key *key) {
+  const bool kernel = key->section == TG_SECTION_COMPUTE && strcmp(key->name, "kernel") == 0;
+  if (key->type != TG_KEY_BOOL && key->type != TG_KEY_PATH && !kernel) return;
+  fprintf(out, "      %s%s) _tokengeom_", tg_section_names[key->section], key->name);
+  if (key->type == TG_KEY_BOOL) fputs("words 'true false'", out);
+  if (key->type == TG_KEY_PATH) fputs(strcmp(key->name, "directory") == 0 ? "files" : "files h5", out);
+  for (int a = 0; kernel && a < TG_N_COMPUTE_KERNELS; a++)
+    fprintf(out, "%s%s", a ? " " : "words '", tg_compute_kernels[a]);
+  fputs(kernel ? "' ;;\n" : " ;;\n", out);
+}
+
+static const char completion_head[] =
+    "# Completion of tokengeom for bash, made from its tables.\n"
+    "_tokengeom_words() { mapfile -t COMPREPLY < <(compgen -W \"$1\" -- \"$current\"); }\n"
+    "_tokengeom_none() { :; }\n\n"
+    "# Directories, and files with one of these endings.\n"
+    "_tokengeom_files() {\n"
+    "  local ending\n"
+    "  compopt -o filenames\n"
+    "  mapfile -t COMPREPLY < <(\n"
+    "    compgen -d -- \"$current\"\n"
+    "    for ending; do compgen -f -X \"!*.$ending\" -- \"$current\"; done\n"
+    "  )\n"
+    "}\n\n"
+    "_tokengeom() {\n"
+    "  local current=${COMP_WORDS[COMP_CWORD]} owner=${COMP_WORDS[COMP_CWORD - 1]} value='' options arguments\n"
+    "  COMPREPLY=()\n"
+    "  # = is a word of its own: what it belongs to stands before it\n"
+    "  if [ \"$owner\" = = ]; then owner=${COMP_WORDS[COMP_CWORD - 2]} value=1; fi\n"
+    "  if [ \"$current\" = = ]; then current='' value=1; fi\n"
+    "  if [ \"$COMP_CWORD\" = 1 ]; then\n"
+    "    _tokengeom_words '";
+
+void tg_completion_write(FILE *out) {
+  fputs(completion_head, out);
+  for (int c = 0; c < tg_n_commands; c++) fprintf(out, "%s ", tg_commands[c].name);
+  fputs("--help --version'\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n", out);
+  for (int c = 0; c < tg_n_commands; c++) put_command(out, &tg_commands[c]);
+  fputs("    *) return ;;\n  esac\n  if [ \"$owner\" = keys ]; then\n    compopt -o nospace\n    _tokengeom_words '",
+        out);
+  for (int a = 0; a < tg_n_keys; a++)
+    if (can_be_set(&tg_keys[a])) fprintf(out, "%s%s= ", tg_section_names[tg_keys[a].section], tg_keys[a].name);
+  fputs("'\n  elif [ -n \"$value\" ]; then\n    case $owner in\n", out);
+  for (int a = 0; a < tg_n_keys; a++)
+    if (can_be_set(&tg_keys[a])) put_values(out, &tg_keys[a]);
+  fputs("    esac\n  else\n    case $current in\n      -*) _tokengeom_words \"$options\" ;;\n"
+        "      *) _tokengeom_$arguments ;;\n    esac\n  fi\n}\n"
+        "complete -F _tokengeom tokengeom\n",
+        out);
+}
