@@ -20,6 +20,8 @@ static void put_command(FILE *out, const tg_command *c) {
   for (const int *key = c->options; *key; key++) {
     const tg_option *o = tg_option_find(*key);
     if (o->kind == OVERRIDE)
+      fprintf(out, "        --%s) owner=keys sign== ;;\n", o->name);
+    else if (o->argument && strcmp(o->argument, "KEY") == 0)
       fprintf(out, "        --%s) owner=keys ;;\n", o->name);
     else if (o->kind == CHOICE)
       fprintf(out, "        --%s) _tokengeom_words '%s %s'; return ;;\n", o->name, o->words[0], o->words[1]);
@@ -59,7 +61,7 @@ static const char completion_head[] =
     "  )\n"
     "}\n\n"
     "_tokengeom() {\n"
-    "  local current=${COMP_WORDS[COMP_CWORD]} owner=${COMP_WORDS[COMP_CWORD - 1]} value='' options arguments\n"
+    "  local current=${COMP_WORDS[COMP_CWORD]} owner=${COMP_WORDS[COMP_CWORD - 1]} value='' sign='' options arguments\n"
     "  COMPREPLY=()\n"
     "  # = is a word of its own: what it belongs to stands before it\n"
     "  if [ \"$owner\" = = ]; then owner=${COMP_WORDS[COMP_CWORD - 2]} value=1; fi\n"
@@ -72,11 +74,13 @@ void tg_completion_write(FILE *out) {
   for (int c = 0; c < tg_n_commands; c++) fprintf(out, "%s ", tg_commands[c].name);
   fputs("--help --version'\n    return\n  fi\n  case ${COMP_WORDS[1]} in\n", out);
   for (int c = 0; c < tg_n_commands; c++) put_command(out, &tg_commands[c]);
-  fputs("    *) return ;;\n  esac\n  if [ \"$owner\" = keys ]; then\n    compopt -o nospace\n    _tokengeom_words '",
+  fputs("    *) return ;;\n  esac\n  if [ \"$owner\" = keys ]; then\n"
+        "    if [ \"$sign\" ]; then compopt -o nospace; fi\n"
+        "    mapfile -t COMPREPLY < <(compgen -S \"$sign\" -W '",
         out);
   for (int a = 0; a < tg_n_keys; a++)
-    if (can_be_set(&tg_keys[a])) fprintf(out, "%s%s= ", tg_section_names[tg_keys[a].section], tg_keys[a].name);
-  fputs("'\n  elif [ -n \"$value\" ]; then\n    case $owner in\n", out);
+    if (can_be_set(&tg_keys[a])) fprintf(out, "%s%s ", tg_section_names[tg_keys[a].section], tg_keys[a].name);
+  fputs("' -- \"$current\")\n  elif [ -n \"$value\" ]; then\n    case $owner in\n", out);
   for (int a = 0; a < tg_n_keys; a++)
     if (can_be_set(&tg_keys[a])) put_values(out, &tg_keys[a]);
   fputs("    esac\n  else\n    case $current in\n      -*) _tokengeom_words \"$options\" ;;\n"

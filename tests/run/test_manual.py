@@ -199,6 +199,8 @@ class Completion(support.Case):
         self.assert_line("tokengeom run --set observables.ov", "tokengeom run --set observables.overlap_k=")
         self.assert_line("tokengeom run --set=observables.ov", "tokengeom run --set=observables.overlap_k=")
 
+        self.assert_line("tokengeom validate --get observables.ov", "tokengeom validate --get observables.overlap_k ")
+
     def test_values_of_keys(self):
         self.assert_line("tokengeom run --set observables.neighbors=t", "tokengeom run --set observables.neighbors=true ")
         self.assert_line("tokengeom validate --set=compute.kernel=s", "tokengeom validate --set=compute.kernel=split ")
