@@ -33,9 +33,15 @@ tg_needs_module(ARCHIVE libarchive libarchive-dev)
 tg_needs_module(XXHASH libxxhash libxxhash-dev)
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h)
 tg_needs(RANDOM123_INCLUDE_DIR "Random123, a set of headers" librandom123-dev)
+if(BUILD_TESTING)
+  tg_needs_module(CUNIT cunit libcunit1-dev)
+  find_program(TG_PYTHON NAMES python3 HINTS /usr/bin NO_DEFAULT_PATH) # one that has what the tests need
+  find_program(TG_PYTHON NAMES python3)
+  tg_needs(TG_PYTHON "python3 for the tests" python3)
+endif()
 if(missing)
   message(FATAL_ERROR "These are missing:${missing}\nWhat lies in folders of its own (a module stack, say) is found below "
-                      "CMAKE_PREFIX_PATH, and HDF5 below HDF5_ROOT; MPI by its compiler, MPI_C_COMPILER.")
+                      "CMAKE_PREFIX_PATH, and HDF5 below HDF5_ROOT; MPI by its compiler, MPI_C_COMPILER. A build without tests: -DBUILD_TESTING=OFF.")
 endif()
 
 if(NOT HDF5_IS_PARALLEL)
