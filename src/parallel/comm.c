@@ -4,6 +4,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
 
 tg_status tg_comm_agree(MPI_Comm comm, tg_status mine) {
   int rank;
@@ -20,7 +23,8 @@ tg_status tg_comm_agree(MPI_Comm comm, tg_status mine) {
 tg_status tg_comm_same(MPI_Comm comm, const void *bytes, size_t size, const char *what) {
   uint64_t hash = 14695981039346656037u;
   for (size_t a = 0; a < size; a++) hash = (hash ^ ((const unsigned char *)bytes)[a]) * 1099511628211u;
-  uint64_t range[2] = {hash, ~hash}; /* right also for MPICH 4.0, which compares unsigned integers as if they had a sign */
+  uint64_t range[2] = {hash,
+                       ~hash}; /* right also for MPICH 4.0, which compares unsigned integers as if they had a sign */
   MPI_Allreduce(MPI_IN_PLACE, range, 2, MPI_UINT64_T, MPI_MAX, comm);
   if (range[0] == ~range[1]) return TG_OK;
   int rank;
@@ -29,11 +33,26 @@ tg_status tg_comm_same(MPI_Comm comm, const void *bytes, size_t size, const char
   return TG_EINTERNAL;
 }
 
+/* Until the launcher has read what was said: MPICH's may hear of the end first and read no more. A second at most. */
+static void wait_until_read(void) {
+  const struct timespec pause = {.tv_nsec = 1000000};
+  int left = 0;
+  fflush(stderr);
+  for (int a = 0; a < 1000 && ioctl(STDERR_FILENO, FIONREAD, &left) == 0 && left > 0; a++) nanosleep(&pause, NULL);
+}
+
 void tg_comm_abort(tg_status code) {
   int rank;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   fprintf(stderr, "tokengeom: rank %d: %s\n", rank, tg_last_error());
-  fflush(stderr);
+  wait_until_read();
   MPI_Abort(MPI_COMM_WORLD, (int)code);
+  abort();
+}
+
+void tg_comm_abort_all(MPI_Comm comm, tg_status agreed) {
+  wait_until_read();
+  MPI_Barrier(comm);
+  MPI_Abort(comm, (int)agreed);
   abort();
 }

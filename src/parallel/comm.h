@@ -15,4 +15,7 @@ tg_status tg_comm_same(MPI_Comm comm, const void *bytes, size_t size, const char
 /** Ends all ranks at once after an error that cannot be agreed on: prints the message and calls MPI_Abort(code). */
 _Noreturn void tg_comm_abort(tg_status code);
 
+/** Collective. Ends all ranks after an error that was agreed on, and told by that, with which they cannot go on. */
+_Noreturn void tg_comm_abort_all(MPI_Comm comm, tg_status agreed);
+
 #endif

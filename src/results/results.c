@@ -166,7 +166,7 @@ tg_status tg_results_open(MPI_Comm comm, const char *path, const tg_results_layo
   if (st != TG_OK) destroy(out); /* on all: whoever has a handle closes it, and closing is collective */
   TG_TRY(st);
   st = tg_comm_agree(comm, open_all(*out));
-  if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
+  if (st != TG_OK) tg_comm_abort_all(comm, st); /* some ranks may have it open, and closing is collective */
   return st;
 }
 

@@ -245,7 +245,7 @@ tg_status tg_states_open(MPI_Comm comm, const tg_states_layout *layout, tg_state
   if (st != TG_OK) destroy(out);
   TG_TRY(st);
   st = tg_comm_agree(comm, open_datasets(*out));
-  if (st != TG_OK) MPI_Abort(comm, (int)st); /* some ranks may have it open, and closing is collective */
+  if (st != TG_OK) tg_comm_abort_all(comm, st); /* some ranks may have it open, and closing is collective */
   return st;
 }
 
