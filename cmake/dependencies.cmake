@@ -90,7 +90,7 @@ if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY AND OpenMP_C_FOUND)
   set(dnnl_is_there ON)
 else()
   set(dnnl_is_there OFF)
-  message(STATUS "oneDNN (libdnnl-dev) is not there: float32 products only")
+  message(STATUS "oneDNN (libdnnl-dev), or the OpenMP of this compiler, is not there: float32 products only")
 endif()
 option(TG_WITH_DNNL "Multiply bfloat16 matrices by oneDNN" ${dnnl_is_there})
 

@@ -3,7 +3,7 @@
 #include <math.h>
 
 /* The compiler's own vectors keep the sums in memory, so the loops are written with intrinsics where there are any. */
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) /* clang has no such pragmas: it takes the plain loops */
 #define TG_X86 1
 #include <immintrin.h>
 
