@@ -296,14 +296,16 @@ const tg_command tg_commands[] = {
 };
 
 const tg_exit tg_exits[] = {
-    {TG_OK,        "done"},
-    {TG_EUSAGE,    "the command line is wrong"},
-    {TG_EDATA,     "a file holds something else than it should"},
-    {TG_ENOINPUT,  "an input is missing or unreadable"},
-    {TG_EINTERNAL, "no memory, a library failed, or a bug"},
-    {TG_EIO,       "writing failed, or the output exists"},
-    {TG_ESTOPPED,  "stopped early on request; --resume goes on"},
-    {TG_ECONFIG,   "the config asks for something wrong"},
+    {TG_OK,        NULL,                              "done"},
+    {TG_EUSAGE,    NULL,                              "the command line is wrong"},
+    {TG_EDATA,     NULL,                              "a file holds something else than it should"},
+    {TG_ENOINPUT,  NULL,                              "an input is missing or unreadable"},
+    {TG_EINTERNAL, NULL,                              "no memory, a library failed, or a bug"},
+    {TG_EIO,       NULL,                              "writing failed, or the output exists"},
+    {TG_ESTOPPED,  "run",                             "stopped early on request; --resume goes on"},
+    {TG_ESTOPPED,  "extract",                         "stopped early on request; the same command goes on"},
+    {TG_ESTOPPED,  "verify",                          "good as far as it goes, but the run was not completed"},
+    {TG_ECONFIG,   "run, figures, validate, extract", "the config asks for something wrong"},
 };
 
 const tg_variable tg_variables[] = {
@@ -329,7 +331,11 @@ static void print_usage(FILE *out) {
       "\n  tokengeom COMMAND --help lists the options of a command; tokengeom run --help-config the keys of a config.\n"
       "  tokengeom --version prints versions of the program and its libraries.\n"
       "  mpirun -n R tokengeom run CONFIG is the main job.\n\nExit status:\n");
-  for (int e = 0; e < tg_n_exits; e++) fprintf(out, "  %2d  %s\n", tg_exits[e].status, tg_exits[e].meaning);
+  for (int e = 0; e < tg_n_exits; e++) {
+    const char *commands = tg_exits[e].commands;
+    fprintf(out, "  %2d  %s%s%s\n", tg_exits[e].status, commands ? commands : "", commands ? ": " : "",
+            tg_exits[e].meaning);
+  }
   fprintf(out, "\nEnvironment:\n");
   for (int a = 0; a < tg_n_variables; a++) fprintf(out, "  %-22s %s\n", tg_variables[a].name, tg_variables[a].meaning);
 }

@@ -171,13 +171,17 @@ static void see_also(const char *name) {
 
 /* ---- commands ---- */
 
-static void put_exits(void) {
+/* command: NULL for those of all. */
+static void put_exits(const char *command) {
   section("EXIT STATUS");
   for (int e = 0; e < tg_n_exits; e++) {
+    const tg_exit *x = &tg_exits[e];
+    if (command && x->commands && !strstr(x->commands, command)) continue;
     char number[16];
-    snprintf(number, sizeof number, "%d", tg_exits[e].status);
+    snprintf(number, sizeof number, "%d", x->status);
     entry(number, NULL);
-    text("%s.", tg_exits[e].meaning);
+    if (!command && x->commands) text("%s: ", x->commands);
+    text("%s.", x->meaning);
     end_text();
   }
 }
@@ -205,7 +209,7 @@ static void write_command(const tg_command *c) {
   entry("--help", NULL);
   text("List these options.");
   end_text();
-  put_exits();
+  put_exits(c->name);
   section("EXAMPLES");
   example(c->example);
   see_also(name);
@@ -239,7 +243,7 @@ static void write_overview(void) {
        "reciprocity, lengths, with statistics over prompts and their correlation with the model's loss.");
   end_text();
   put_commands();
-  put_exits();
+  put_exits(NULL);
   section("ENVIRONMENT");
   for (int a = 0; a < tg_n_variables; a++) {
     entry(tg_variables[a].name, NULL);

@@ -45,6 +45,7 @@ const tg_option *tg_option_find(int key);
 /** What an exit status means. */
 typedef struct {
   int status;
+  const char *commands; /* that can end with it; NULL: all. No name of a command stands in another */
   const char *meaning;
 } tg_exit;
 extern const tg_exit tg_exits[];

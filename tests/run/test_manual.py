@@ -106,6 +106,13 @@ class Pages(support.Case):
                        support.CONFIG):
             self.assert_entry(status, "tokengeom.1")
             self.assertRegex(said("--help"), rf"(?m)^ +{status}  \w")
+        for status, able in ((support.STOPPED, {"run", "extract", "verify"}), (support.CONFIG, {"run", "extract", "validate", "figures"})):
+            self.assertEqual({command for command in commands() if meaning(str(status), f"tokengeom-{command}.1")}, able)
+        for command in commands():  # of itself only, and with options that it has
+            stopped = meaning(str(support.STOPPED), f"tokengeom-{command}.1")
+            for option in re.findall(r"--[a-z-]+", stopped):
+                self.assertIn(option, said(command, "--help"), command)
+            self.assertLessEqual(page(f"tokengeom-{command}.1").count(f"\\fB{support.STOPPED}\\fR"), 1, command)
 
     def test_environment(self):
         """Whatever the program asks for; names of launchers stand in a list of their own."""
