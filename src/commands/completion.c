@@ -31,21 +31,43 @@ static void put_command(FILE *out, const tg_command *c) {
   fputs("      esac\n      ;;\n", out);
 }
 
-static bool can_be_set(const tg_key *key) {
-  return key->section != TG_SECTION_MODEL && key->section != TG_SECTION_SOURCE && key->type != TG_KEY_NESTED;
+/* ---- keys ---- */
+
+static bool is_of_model(const tg_key *key) {
+  return key->section == TG_SECTION_MODEL || key->section == TG_SECTION_SOURCE;
 }
 
-/* The values of a key that can be completed. */
-static void put_values(FILE *out, const tg_key *key) {
-  const bool kernel = key->section == TG_SECTION_COMPUTE && strcmp(key->name, "kernel") == 0;
-  if (key->type != TG_KEY_BOOL && key->type != TG_KEY_PATH && !kernel) return;
-  fprintf(out, "      %s%s) _tokengeom_", tg_section_names[key->section], key->name);
-  if (key->type == TG_KEY_BOOL) fputs("words 'true false'", out);
-  if (key->type == TG_KEY_PATH) fputs(strcmp(key->name, "directory") == 0 ? "files" : "files h5", out);
-  for (int a = 0; kernel && a < TG_N_COMPUTE_KERNELS; a++)
-    fprintf(out, "%s%s", a ? " " : "words '", tg_compute_kernels[a]);
-  fputs(kernel ? "' ;;\n" : " ;;\n", out);
+/* Those of the study as a whole, or those of its first model, each with its section. What has keys of its own is not set. */
+static void put_keys(FILE *out, bool of_model) {
+  for (const tg_key *key = tg_keys; key < tg_keys + tg_n_keys; key++) {
+    const char *section = tg_section_names[key->section] + (of_model ? strlen("models[]") : 0);
+    if (is_of_model(key) != of_model || (key->type == TG_KEY_NESTED && strcmp(key->name, "kind") != 0)) continue;
+    fprintf(out, "%s%s%s ", of_model ? "models[0]" : "", section, key->name);
+  }
 }
+
+/* "a, b or c" as words. */
+static void put_words(FILE *out, const char *text) {
+  for (; *(text += strspn(text, " ,")); text += strcspn(text, " ,"))
+    if (strncmp(text, "or ", 3) != 0) fprintf(out, "%.*s ", (int)strcspn(text, " ,"), text);
+}
+
+/* The values of a key that can be completed: a result file, a directory, or words of its unit, of "all or ids" the first. */
+static void put_values(FILE *out, const tg_key *key) {
+  const bool path = key->type == TG_KEY_PATH, all = strncmp(key->unit, "all or ", 7) == 0,
+             words = strstr(key->unit, " or ") && (!key->value || strstr(key->unit, key->value));
+  if (!path && !words) return;
+  fprintf(out, "      %s%s) ", is_of_model(key) ? "*." : tg_section_names[key->section], key->name);
+  if (path)
+    fprintf(out, "_tokengeom_files%s ;;\n", strcmp(key->name, "directory") == 0 ? "" : " h5");
+  else {
+    fputs("_tokengeom_words '", out);
+    put_words(out, all ? "all" : key->unit);
+    fputs("' ;;\n", out);
+  }
+}
+
+/* ---- the script ---- */
 
 static const char completion_head[] =
     "# Completion of tokengeom for bash, made from its tables.\n"
@@ -78,11 +100,11 @@ void tg_completion_write(FILE *out) {
         "    if [ \"$sign\" ]; then compopt -o nospace; fi\n"
         "    mapfile -t COMPREPLY < <(compgen -S \"$sign\" -W '",
         out);
-  for (int a = 0; a < tg_n_keys; a++)
-    if (can_be_set(&tg_keys[a])) fprintf(out, "%s%s ", tg_section_names[tg_keys[a].section], tg_keys[a].name);
-  fputs("' -- \"$current\")\n  elif [ -n \"$value\" ]; then\n    case $owner in\n", out);
-  for (int a = 0; a < tg_n_keys; a++)
-    if (can_be_set(&tg_keys[a])) put_values(out, &tg_keys[a]);
+  put_keys(out, false);
+  fputs("'\"${sign:+ ", out); /* a value is printed of the study's own keys alone */
+  put_keys(out, true);
+  fputs("}\" -- \"$current\")\n  elif [ -n \"$value\" ]; then\n    case $owner in\n", out);
+  for (int a = 0; a < tg_n_keys; a++) put_values(out, &tg_keys[a]);
   fputs("    esac\n  else\n    case $current in\n      -*) _tokengeom_words \"$options\" ;;\n"
         "      *) _tokengeom_$arguments ;;\n    esac\n  fi\n}\n"
         "complete -F _tokengeom tokengeom\n",

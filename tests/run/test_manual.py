@@ -16,6 +16,7 @@ from support import synthetic
 
 SHARE = pathlib.Path(support.PROGRAM).parent / "share"
 COMPLETION = SHARE / "bash-completion/completions/tokengeom"
+PACKAGE = pathlib.Path("/usr/share/bash-completion/bash_completion")
 
 
 def said(*arguments):
@@ -74,6 +75,7 @@ class Pages(support.Case):
         self.study(synthetic(), observables={"neighbors": True, "angle_layers": [1]})
         with h5py.File(self.path("results.h5")) as file:
             paths = paths_of(file)
+            self.check_axes(file["models/model"])
         self.assertGreater(len(paths), 150)
         results = page("tokengeom-results.5")
         moments = re.search(r"^\.SH STATISTICS\n(.*?)\n\.SH", results, re.M | re.S)[1]
@@ -91,6 +93,18 @@ class Pages(support.Case):
                 self.assertIn(f"/{top}", results)
             else:
                 self.assert_entry(path.replace("models/model/", ""), "tokengeom-results.5")
+
+    def check_axes(self, model):
+        """Of datasets over prompts, with type, source and whether there are statistics."""
+        checked = 0
+        for name, dataset in support.datasets(model).items():
+            axes = [axis[0].name.rpartition("/")[2] for axis in dataset.dims if len(axis)]
+            if axes[:1] == ["prompt_id"]:
+                text, source = meaning(name, "tokengeom-results.5"), dataset.attrs["source"].decode()
+                self.assertTrue(text.startswith(f"({', '.join(axes)}), {dataset.dtype}, "), text)
+                self.assertTrue(text.endswith(f"Source: {source}." + " With statistics over prompts." * (f"statistics/{name}" in model)), text)
+                checked += 1
+        self.assertGreater(checked, 20)
 
     def test_values(self):
         """Of status and reason: those of the program's header."""
@@ -159,6 +173,7 @@ class Pages(support.Case):
 @unittest.skipUnless(shutil.which("bash"), "no bash")
 class Completion(support.Case):
     """In a bash that has read no other file, with the COMP_WORDBREAKS that it starts with."""
+    source = COMPLETION
 
     def setUp(self):
         super().setUp()
@@ -171,13 +186,13 @@ class Completion(support.Case):
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.directory)
-            os.environ.update(PS1="> ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="/dev/null")
+            os.environ.update(PS1="> ", TERM="dumb", INPUTRC="/dev/null", HISTFILE="/dev/null", XDG_DATA_DIRS=str(SHARE))
             os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
         self.addCleanup(os.waitpid, child, 0)
         self.addCleanup(os.close, terminal)
         # Control-G says what readline holds. The prompt is set by the shell itself, so that its echo is not taken for it.
         os.write(terminal, (r"""bind 'set bell-style none'; bind -x '"\C-g": printf "\n[%s]\n" "$READLINE_LINE"'; """
-                            f"source '{COMPLETION}'; PS1='read''y> '\n").encode())
+                            f"source '{self.source}'; PS1='read''y> '\n").encode())
         self.read(terminal, "ready> ")
         os.write(terminal, typed.encode() + b"\t" * tabs + b"\a")
         out = self.read(terminal, "]\r\n")
@@ -205,8 +220,9 @@ class Completion(support.Case):
         self.assert_line("tokengeom run --set obs", "tokengeom run --set observables.")
         self.assert_line("tokengeom run --set observables.ov", "tokengeom run --set observables.overlap_k=")
         self.assert_line("tokengeom run --set=observables.ov", "tokengeom run --set=observables.overlap_k=")
-
+        self.assert_line("tokengeom run --set models[0].source.to", "tokengeom run --set models[0].source.tokens=")
         self.assert_line("tokengeom validate --get observables.ov", "tokengeom validate --get observables.overlap_k ")
+        self.assert_offered("tokengeom validate --get mod")
 
     def test_values_of_keys(self):
         self.assert_line("tokengeom run --set observables.neighbors=t", "tokengeom run --set observables.neighbors=true ")
@@ -214,6 +230,9 @@ class Completion(support.Case):
         self.assert_offered("tokengeom run --set output=", "results.h5", "my", "folder/")
         self.assert_line("tokengeom run --set figures.directory=", "tokengeom run --set figures.directory=folder/")
         self.assert_offered("tokengeom run --set statistics.seed=")
+        self.assert_offered("tokengeom run --set compute.kernel=", "auto", "float32", "bfloat16", "split")
+        self.assert_line("tokengeom run --set shuffle.levels=", "tokengeom run --set shuffle.levels=all ")
+        self.assert_line("tokengeom run --set models[1].source.kind=l", "tokengeom run --set models[1].source.kind=llama ")
 
     def test_options(self):
         self.assert_line("tokengeom run --ma", "tokengeom run --max-hours ")
@@ -230,6 +249,12 @@ class Completion(support.Case):
         self.assert_line("tokengeom info re", "tokengeom info results.h5 ")
         self.assert_line("tokengeom info m", "tokengeom info my\\ results.h5 ")
         self.assert_line("tokengeom info 'my r", "tokengeom info 'my results.h5' ")
+
+
+@unittest.skipUnless(PACKAGE.exists(), "no bash-completion")
+class FoundByThePackage(Completion):
+    """The same where Debian's bash-completion looks for the script by the program's name."""
+    source = PACKAGE
 
 
 support.main()
