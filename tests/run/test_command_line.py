@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import subprocess
-import time
 
 import h5py
 import numpy as np
@@ -126,9 +125,12 @@ class WithoutMpi(support.Case):
 
     def test_they_are_quick(self):
         config = self.config(synthetic())
-        start = time.monotonic()
+        def spent():  # on a busy machine, too
+            times = os.times()
+            return times.children_user + times.children_system
+        before = spent()
         self.run_ok("validate", config)
-        self.assertLess(time.monotonic() - start, 2.0)
+        self.assertLess(spent() - before, 2.0)
 
 
 class Set(support.Case):
@@ -382,7 +384,7 @@ class Output(support.Case):
         for ranks, prefix, options, expected in cases:
             with self.subTest(ranks=ranks, prefix=prefix, options=options):
                 command = (*support.launcher(ranks), *prefix, support.PROGRAM, "run", config, "--force", *options)
-                result = subprocess.run(command, capture_output=True, text=True, env=support.environment(), timeout=60)
+                result = subprocess.run(command, capture_output=True, text=True, env=support.environment(), timeout=support.PATIENCE * 60)
                 said = re.findall(r"tokengeom: warning: (.*(?:core|thread).*)", result.stderr)
                 self.assertEqual((result.returncode, len(said)), (OK, 1 if expected else 0), result)
                 self.assertRegex("".join(said), rf"^{expected}$")
