@@ -52,6 +52,7 @@ def launcher_version():
 
 OPEN_MPI = any(name in launcher_version() for name in ("Open MPI", "OpenRTE"))
 KILLED = 128 + signal.SIGKILL if OPEN_MPI else signal.SIGKILL  # what mpirun says of a rank that was
+SIGNALED = (STOPPED,) if OPEN_MPI else (STOPPED, OK)  # and when it was sent SIGUSR1: MPICH's loses its ranks' status then, now and then
 
 
 def launcher(ranks):

@@ -461,7 +461,7 @@ class Ranks(Case):
     def test_signals(self):
         """To mpirun, to any one rank, to a run without mpirun. mpirun waits a second, gives its ranks another one and ends
         with 1; Open MPI 5's passes on SIGUSR1 alone and kills its ranks at the others, after which what is done is right; MPICH's
-        passes on all and ends as its ranks do.
+        passes on all and ends as its ranks do, or with 0.
         Each write takes 10 ms here, so that a shard takes 0.2 s."""
         self.use(synthetic(**{**SLOW, "slow_seconds": 0}))
         slowly = inject("pwrite64:delay_enter=10000", on=[self.results])
@@ -476,7 +476,8 @@ class Ranks(Case):
                 result = self.finish(process)
                 to_mpirun = to == "mpirun" and number != signal.SIGUSR1
                 if not (to_mpirun and "Open MPI) 5" in support.launcher_version()):
-                    self.assertEqual(result.code, 1 if to_mpirun and support.OPEN_MPI else STOPPED, result)
+                    allowed = support.SIGNALED if to == "mpirun" else (STOPPED,)
+                    self.assertIn(result.code, (1,) if to_mpirun and support.OPEN_MPI else allowed, result)
                     self.assertIn("stopped early", result.err)
                 self.assertEqual(result.errors, [], result)
                 self.assertLess(self.check_file(), 192)
