@@ -230,10 +230,10 @@ def parse_line(text, where, vocabulary, place):
         entry = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Failure(BAD_DATA, f"{where}: not JSON: {error}") from None
-    if isinstance(entry, dict) and "id" not in entry and place is not None:
+    if isinstance(entry, dict) and place is not None:
+        if "id" in entry:
+            raise Failure(BAD_DATA, f'{where}: an "id", and none in the records before')
         entry["id"] = place
-    elif isinstance(entry, dict) and "id" in entry and place is not None:
-        raise Failure(BAD_DATA, f'{where}: an "id", and none in the records before')
     if not isinstance(entry, dict) or not is_id(entry.get("id"), -2**63, 2**63):
         raise Failure(BAD_DATA, f'{where}: expected an object with "id", a 64-bit integer')
     if ("text" in entry) == ("token_ids" in entry):

@@ -69,7 +69,7 @@ static const char *const types[] = {"float32", "bfloat16"};
 static const tg_option all_options[] = {
     /* key              name                  argument     kind       into                          low high       words  help */
     {KEY_SET,           "set",                "KEY=VALUE", OVERRIDE,  0,                            0,  0,         NULL,  "Override a key of the config, e.g. observables.overlap_k=16; may be repeated"},
-    {KEY_GET,           "get",                 "KEY",       TEXT,      INTO(get),                    0,  0,         NULL,  "Print the value of a key and nothing else, a path or a text as it is; inputs are not looked at"},
+    {KEY_GET,           "get",                "KEY",       TEXT,      INTO(get),                    0,  0,         NULL,  "Print the value of a key and nothing else, a path or a text as it is; inputs are not looked at"},
     {KEY_DRY_RUN,       "dry-run",            NULL,        FLAG,      INTO(run.dry_run),            0,  0,         NULL,  "Print the plan: shards, memory a rank, bytes to read, a time estimate"},
     {KEY_RANKS,         "ranks",              "N",         WHOLE,     INTO(run.ranks),              1,  1 << 24,   NULL,  "With --dry-run: plan for N ranks"},
     {KEY_RESUME,        "resume",             NULL,        FLAG,      INTO(run.resume),             0,  0,         NULL,  "Go on with an output that is not complete"},

@@ -36,10 +36,7 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
     printf("%s# inputs:\n", config->resolved);
     for (const char *line = study.inputs; *line; line += strcspn(line, "\n") + 1)
       tg_text_print(stdout, "#   %.*s\n", (int)strcspn(line, "\n"), line);
-    if (config->n_names > 0)
-      tg_text_print(stdout,
-                    "# %" PRId64 " matches of globs are other names of files that are taken already, as %s is\n",
-                    config->n_names, config->name);
+    tg_inputs_print_aliases(stdout, "# ", config);
     st = tg_study_check_directory(config->output);
   }
   if (st == TG_OK) {

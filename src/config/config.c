@@ -322,7 +322,8 @@ void tg_config_destroy(tg_config **config) {
     free(c->models[m].name);
   }
   free(c->models);
-  char *const texts[] = {c->path, c->directory, c->output, c->name, c->figures_directory, c->resolved, c->resolved_values};
+  char *const texts[] = {c->path,     c->directory,      c->output, c->alias, c->figures_directory,
+                         c->resolved, c->resolved_values};
   for (size_t a = 0; a < sizeof texts / sizeof texts[0]; a++) free(texts[a]);
   free(c->prompt_ids);
   free(c->levels);

@@ -76,8 +76,8 @@ typedef struct {
   char *path;      /* of the file, as given */
   char *directory; /* of the file; relative paths start here */
   char *output;    /* result file */
-  int64_t n_names; /* of files that globs matched under another name too: taken once */
-  char *name;      /* the first of them */
+  int64_t n_aliases; /* other names under which globs matched files, which are taken once */
+  char *alias;       /* the first of them */
   tg_model_config *models;
   int n_models;
 

@@ -154,8 +154,8 @@ static void add_matches(tg_reading *r, const char *name, const tg_node *node, tg
   for (size_t a = 0; a < n; a++) {
     if (!all[a].again)
       add_file(r, name, node, source, all[a].path);
-    else if (r->config->n_names++ == 0)
-      r->config->name = tg_copy_string(found->gl_pathv[a]);
+    else if (r->config->n_aliases++ == 0)
+      r->config->alias = tg_copy_string(found->gl_pathv[a]);
     if (all[a].again) free(all[a].path);
   }
   free(all);

@@ -61,4 +61,11 @@ void tg_row_clear(const tg_row_shape *shape, tg_row *row);
 /** Status of a row that was measured, by its reason. */
 static inline void tg_row_done(tg_row *row) { *row->status = *row->reason ? TG_STATUS_REASONS : TG_STATUS_DONE; }
 
+/** A measured row of a prompt without a loss; one whose input was bad stays as it is. */
+static inline void tg_row_no_loss(tg_row *row) {
+  if (*row->status == TG_STATUS_BAD) return;
+  *row->reason |= TG_REASON_NO_LOSS;
+  tg_row_done(row);
+}
+
 #endif

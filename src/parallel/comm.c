@@ -23,8 +23,7 @@ tg_status tg_comm_agree(MPI_Comm comm, tg_status mine) {
 tg_status tg_comm_same(MPI_Comm comm, const void *bytes, size_t size, const char *what) {
   uint64_t hash = 14695981039346656037u;
   for (size_t a = 0; a < size; a++) hash = (hash ^ ((const unsigned char *)bytes)[a]) * 1099511628211u;
-  uint64_t range[2] = {hash,
-                       ~hash}; /* right also for MPICH 4.0, which compares unsigned integers as if they had a sign */
+  uint64_t range[2] = {hash, ~hash}; /* right also with a sign, which MPICH 4.0 takes them to have */
   MPI_Allreduce(MPI_IN_PLACE, range, 2, MPI_UINT64_T, MPI_MAX, comm);
   if (range[0] == ~range[1]) return TG_OK;
   int rank;

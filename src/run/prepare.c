@@ -1,7 +1,7 @@
 #include "run/prepare.h"
 
-#include "base/text.h"
 #include "parallel/comm.h"
+#include "study/inputs.h"
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -85,11 +85,7 @@ tg_status tg_prepare_sources(MPI_Comm comm, tg_study *study) {
   const int threads = threads_of(study);
   int rank;
   MPI_Comm_rank(comm, &rank);
-  if (rank == 0 && study->config->n_names > 0)
-    tg_text_print(stderr,
-                  "tokengeom: warning: %" PRId64
-                  " matches of globs are other names of files that are taken already, as %s is\n",
-                  study->config->n_names, study->config->name);
+  if (rank == 0) tg_inputs_print_aliases(stderr, "tokengeom: warning: ", study->config);
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
     if (rank == 0 && info->n_left_out > 0)

@@ -7,6 +7,7 @@
 #include "run/progress.h"
 #include "run/signals.h"
 #include "source/reader.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -165,32 +166,27 @@ static tg_status read_and_measure(worker *w, const tg_shard *shard, int64_t tick
   return measure_shard(w, shard, next);
 }
 
-/* Rows of a (prompt, level) without a loss say so; rows that others measured have said it. */
-static tg_status note_loss(worker *w, const tg_shard *shard) {
+/* What a (prompt, level) has once. Rows of one without a loss say so; rows that others measured have said it. */
+static tg_status finish_rows(worker *w, const tg_shard *shard) {
+  tg_source *source = w->job->study->sources[shard->model];
+  tg_row *last = &w->rows[shard->end - shard->first - 1];
+  const bool whole = shard->end == info_of(w, shard)->n_layers, measured = info_of(w, shard)->measured;
   bool there = true;
-  if (!info_of(w, shard)->measured)
-    TG_TRY(tg_source_has_loss(w->job->study->sources[shard->model], shard->prompt, shard->level,
-                              shard->end == info_of(w, shard)->n_layers, &there));
-  for (int l = shard->first; l < shard->end; l++) {
-    tg_row *row = &w->rows[l - shard->first];
-    if (!there && *row->status != TG_STATUS_BAD) {
-      *row->reason |= TG_REASON_NO_LOSS;
-      tg_row_done(row);
-    }
+  if (whole) TG_TRY(tg_source_fill_row(source, shard->prompt, shard->level, last));
+  if (!measured && whole) there = isfinite(*tg_row_f64(last, TG_FIELD_LOSS));
+  if (!measured && !whole) TG_TRY(tg_source_has_loss(source, shard->prompt, shard->level, &there));
+  for (tg_row *row = w->rows; row <= last; row++) {
+    if (!there) tg_row_no_loss(row);
     count_row(w, row);
   }
   return TG_OK;
 }
 
 static tg_status write_shard(worker *w, const tg_shard *shard) {
-  tg_source *source = w->job->study->sources[shard->model];
-  const int n_rows = shard->end - shard->first;
   double last = tg_seconds();
-  TG_TRY(note_loss(w, shard));
-  if (shard->end == info_of(w, shard)->n_layers)
-    TG_TRY(tg_source_fill_row(source, shard->prompt, shard->level, &w->rows[n_rows - 1]));
-  TG_TRY(
-      tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first, n_rows, w->rows));
+  TG_TRY(finish_rows(w, shard));
+  TG_TRY(tg_results_write_rows(w->job->results, shard->model, shard->prompt, shard->level, shard->first,
+                               shard->end - shard->first, w->rows));
   tg_lap(&last, &w->report.writing);
   return TG_OK;
 }

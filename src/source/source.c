@@ -236,14 +236,14 @@ tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_
   return TG_OK;
 }
 
-tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool to_the_end, bool *out) {
+tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool *out) {
   const tg_source_info *info = &source->parts.info;
   tg_source_scalars scalars = {0};
   void *raw = NULL;
   *out = false;
   if (!info->has_loss) return TG_OK;
   tg_status st = TG_ALLOC(info->n_tokens, &scalars.token_ids);
-  if (st == TG_OK && info->forward && !to_the_end) {
+  if (st == TG_OK && info->forward) {
     st = tg_alloc_bytes(info->cloud_bytes, 1, &raw);
     if (st == TG_OK) st = tg_source_read(source, p, s, info->n_layers - 1, raw);
   }

@@ -91,9 +91,9 @@ typedef struct {
 /** Where a model is run, after its last layer was read and before another prompt's is. out: arrays by the caller. */
 tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_scalars *out);
 
-/** Whether a (prompt, level) has a loss, which is finite. Where a model is run, and its last layer was not the latest that was read
- *  (to_the_end false), the pass goes on to it. */
-tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool to_the_end, bool *out);
+/** Whether a (prompt, level) has a loss, which is finite, for one whose last layer is not read: where a model is run, the pass goes on
+ *  to it. */
+tg_status tg_source_has_loss(tg_source *source, int64_t p, int s, bool *out);
 
 /** The same into a row of the last layer of a model of this source: loss, entropy, token ids. */
 tg_status tg_source_fill_row(tg_source *source, int64_t p, int s, tg_row *row);

@@ -1,8 +1,10 @@
 #include "study/inputs.h"
 
 #include "base/memory.h"
+#include "base/text.h"
 #include "hdf5/look.h"
 #include "source/source.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 enum { LARGE_CLOUD = 64 << 20 }; /* bytes; one that a look does not read */
@@ -85,4 +87,10 @@ tg_status tg_inputs_look_before(const char *path, const char *const *overrides, 
   if (st == TG_OK && resume && rank == 0) st = tg_h5_look((const char *const[]){config->output}, 1, NULL);
   tg_config_destroy(&config);
   return st;
+}
+
+void tg_inputs_print_aliases(FILE *out, const char *prefix, const tg_config *config) {
+  if (config->n_aliases > 0)
+    tg_text_print(out, "%s%" PRId64 " matches of globs are other names of files that are taken already, as %s is\n",
+                  prefix, config->n_aliases, config->alias);
 }

@@ -84,12 +84,17 @@ static tg_status measure(sampler *s, int64_t p, int level, int l) {
   const bool last = l == s->info->n_layers - 1;
   if (last) TG_TRY(need_matrix(s));
   TG_TRY(tg_plain_measure(&cloud, shape, last ? s->matrix : NULL, finite ? s->before : NULL, &s->plain));
-  bool has_loss;
-  TG_TRY(tg_source_has_loss(s->source, p, level, last, &has_loss));
-  if (!has_loss && *s->plain.status != TG_STATUS_BAD) {
-    *s->plain.reason |= TG_REASON_NO_LOSS;
-    tg_row_done(&s->plain);
-  }
+  return TG_OK;
+}
+
+/* What a (prompt, level) has once, in the row of its last layer, and whether it has a loss, in all. */
+static tg_status finish(sampler *s, int64_t p, int level, bool last) {
+  bool there = true;
+  if (last) TG_TRY(tg_source_fill_row(s->source, p, level, &s->plain));
+  if (s->info->measured) return TG_OK; /* has said it */
+  if (last) there = isfinite(*tg_row_f64(&s->plain, TG_FIELD_LOSS));
+  if (!last) TG_TRY(tg_source_has_loss(s->source, p, level, &there));
+  if (!there) tg_row_no_loss(&s->plain);
   return TG_OK;
 }
 
@@ -129,7 +134,7 @@ static tg_status check_cloud(sampler *s, int64_t cloud) {
     tg_source_read_row(s->source, p, level, l, &s->model->shape, &s->plain);
   else
     TG_TRY(measure(s, p, level, l));
-  if (l == s->model->n_layers - 1) TG_TRY(tg_source_fill_row(s->source, p, level, &s->plain));
+  TG_TRY(finish(s, p, level, l == s->model->n_layers - 1));
   compare(s, cloud, l);
   return TG_OK;
 }
