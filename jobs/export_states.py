@@ -13,7 +13,7 @@ Needs torch, transformers, h5py and numpy; with --gguf-file also accelerate and 
 
 Prompts come from JSON lines (files named *.jsonl, *.jsonlines, *.ndjson, *.json), {"id": 3218, "text": "..."} or {"id": 3218,
 "token_ids": [...]}, where no record has an id each has its place from 0, or from text files, whose ids are their places in the bytewise sorted list, from 0. Texts are
-stripped, tokenized without special tokens and cut to their first --tokens tokens. Files may be compressed: .gz, .bz2, .xz, and .zst where the package zstandard is there.
+stripped, tokenized (nothing is put before them; a special token that a text spells out is that token) and cut to their first --tokens tokens. Files may be compressed: .gz, .bz2, .xz, and .zst where the package zstandard is there.
 
 FILE.part grows until the last prompt is in it and becomes FILE then. All of its HDF5 objects are made, with their room,
 before the first prompt, and only numbers are written after that, so it stays readable whenever the script is killed.
@@ -97,6 +97,8 @@ def parse_arguments(arguments):
     add("--shuffle-seed", type=integer(0, 2**64 - 1), default=20250117, metavar="SEED", help="(%(default)s)")
     add("--short-prompts", choices=("leave_out", "keep"), default="leave_out", help="prompts of fewer than N tokens: leave them out, or "
         "keep as many tokens as 4^(highest level) divides (%(default)s)")
+    add("--split-special-tokens", action="store_true", help="special tokens that a text spells out, as <|endoftext|>, are split like other "
+        "words; else each is one token")
     add("--dtype", choices=("bfloat16", "float16", "float32"), help="the model computes in it (bfloat16 on a GPU, float32 on a CPU)")
     add("--store", choices=("bfloat16", "float32"), default="bfloat16", help="type of hidden_states in the file (%(default)s)")
     add("--device", choices=("cpu", "cuda", "auto"), default="auto", help="(%(default)s)")
@@ -293,7 +295,9 @@ def tokenize(prompts, options):
         say("warning: a tokenizer made from a GGUF may split texts otherwise than the model's own; token_ids are safe")
     tokenizer = from_pretrained(transformers.AutoTokenizer, options)
     def tokens_of(prompt):
-        return prompt.tokens if prompt.text is None else tokenizer(prompt.text.strip(), add_special_tokens=False)["input_ids"]
+        if prompt.text is None:
+            return prompt.tokens
+        return tokenizer(prompt.text.strip(), add_special_tokens=False, split_special_tokens=options.split_special_tokens)["input_ids"]
     return [prompt._replace(text=None, tokens=tokens_of(prompt)[:options.tokens]) for prompt in prompts]
 
 

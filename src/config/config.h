@@ -49,6 +49,7 @@ typedef struct {
   int threads;      /* of the forward pass, in each rank */
   int gpu_layers;
   bool keep_short; /* prompts with fewer tokens are cut to whole blocks of the largest level instead of left out */
+  bool split_special_tokens; /* those that a text spells out are words like others */
   /* llama and synthetic: of a prompt */
   int tokens;
   /* summaries */

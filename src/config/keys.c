@@ -33,6 +33,7 @@ const tg_key tg_keys[] = {
     KEY(SOURCE,      "llama",     "prompts",        SPECIAL, 0,                             0,   0,                NULL,         "paths, globs",    "JSON lines (.jsonl) with id and text or token_ids, or text files"),
     KEY(SOURCE,      "llama",     "tokens",         INT,     IN_SOURCE(tokens),             2,   65536,            "1024",       "1",               "tokens of a prompt"),
     KEY(SOURCE,      "llama",     "short_prompts",  SPECIAL, 0,                             0,   0,                "leave_out",  "leave_out or keep", "prompts with fewer tokens; keep cuts them to whole blocks of the largest level"),
+    KEY(SOURCE,      "llama",     "split_special_tokens", BOOL, IN_SOURCE(split_special_tokens), 0, 0,           "false",      "true or false",   "special tokens that a text spells out, as <|endoftext|>, are split like other words; else each is one token"),
     KEY(SOURCE,      "llama",     "threads",        INT,     IN_SOURCE(threads),            1,   1024,             "1",          "threads",         "threads of the forward pass in each rank"),
     KEY(SOURCE,      "llama",     "gpu_layers",     INT,     IN_SOURCE(gpu_layers),         0,   100000,           "0",          "layers",          "layers of the model on a GPU"),
     KEY(SOURCE,      "summaries", "directory",      SPECIAL, 0,                             0,   0,                NULL,         "path",            "published numbers: gride.npy, mnos.npy, csn_sim.npy, losses.npy, reciprocities.npy, each optional"),

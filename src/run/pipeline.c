@@ -7,6 +7,7 @@
 #include "run/prepare.h"
 #include "run/resume.h"
 #include "run/share.h"
+#include "study/inputs.h"
 #include "study/provenance.h"
 #include "results/lock.h"
 #include "run/statistics.h"
@@ -298,6 +299,7 @@ static tg_status plan_only(run *r, double program_bytes) {
   TG_TRY(tg_study_check_directory(r->config->output));
   TG_TRY(make_plan(r, ranks));
   for (int m = 0; m < r->study.n_models; m++) TG_TRY(tg_source_prepare(r->study.sources[m], 1));
+  tg_inputs_print_engine_warnings(stderr, "tokengeom: warning: ");
   return tg_summary_plan(&r->study, &r->plan, ranks, program_bytes);
 }
 

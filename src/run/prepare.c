@@ -93,6 +93,7 @@ tg_status tg_prepare_sources(MPI_Comm comm, tg_study *study) {
               info->n_left_out, info->n_left_out + info->n_read);
     TG_TRY(tg_comm_agree(comm, tg_source_prepare(study->sources[m], node.ranks)));
   }
+  if (rank == 0) tg_inputs_print_engine_warnings(stderr, "tokengeom: warning: ");
   warn_of_sharing(comm, threads, node);
   return TG_OK;
 }

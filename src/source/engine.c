@@ -1,7 +1,7 @@
 #include "source/engine.h"
 
 #include "base/memory.h"
-#include "source/model_file.h"
+#include "source/llama_log.h"
 #include <llama.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,6 +43,7 @@ struct tg_engine {
   struct ggml_tensor *last;        /* holds cloud L */
   unsigned char *seen;             /* [layers], while probing */
   bool predicts, ends;  /* the graph gives logits, has the last block that is expected; found while probing */
+  bool plain;           /* and the logits are W h and nothing more */
   char names[MAX_SEEN]; /* of the tensors seen while probing */
 };
 
@@ -80,11 +81,21 @@ static void note_embedding(tg_engine *e, const char *name) {
     if (strcmp(name, names[a]) == 0) e->embedding = names[a];
 }
 
+/* Whether logits are the unembedding times cloud L as they are: no scale, soft cap or bias stands between. */
+static bool is_plain_product(const struct ggml_tensor *logits) {
+  const struct ggml_tensor *w = logits->src[0], *h = logits->src[1];
+  return logits->op == GGML_OP_MUL_MAT && w && h && strcmp(h->name, "result_norm") == 0 &&
+         (strcmp(w->name, "output.weight") == 0 || strcmp(w->name, "token_embd.weight") == 0);
+}
+
 static void probe_node(tg_engine *e, const struct ggml_tensor *t) {
   const bool whole = t->type == GGML_TYPE_F32 && t->ne[0] == e->options.width && t->ne[1] == e->n && t->ne[2] == 1;
   list_name(e, t->name);
   if (is_last_block(e, t->name)) e->ends = true;
-  if (strcmp(t->name, "result_output") == 0) e->predicts = true;
+  if (strcmp(t->name, "result_output") == 0) {
+    e->predicts = true;
+    e->plain = is_plain_product(t);
+  }
   if (!whole) return;
   note_embedding(e, t->name);
   const int l = layer_of(e, t->name);
@@ -230,6 +241,7 @@ tg_status tg_engine_layer(tg_engine *e, int64_t job, const int32_t *tokens, int 
   return st;
 }
 
+bool tg_engine_logits_are_plain(const tg_engine *e) { return e->plain; }
 void tg_engine_keep_logits(tg_engine *e, bool keep) { e->keep_logits = keep; }
 const float *tg_engine_logits(tg_engine *e) { return llama_get_logits(e->context); }
 

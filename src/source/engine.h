@@ -35,6 +35,10 @@ void tg_engine_destroy(tg_engine **engine); /* safe on NULL, leaves NULL; ends a
  *  errors  TG_EINTERNAL when the pass fails */
 tg_status tg_engine_layer(tg_engine *engine, int64_t job, const int32_t *tokens, int n, int l, float *x);
 
+/** Whether the model's logits are its unembedding times the last layer and nothing more, by the graph that is run: a scale, a soft cap or a
+ *  bias would stand in it. False also where the graph, split over devices, does not show it. */
+bool tg_engine_logits_are_plain(const tg_engine *engine);
+
 /** Whether the engine forms logits too; then, after the last layer of a job, tg_engine_logits gives them until the next
  *  job, [n][vocabulary]. As created, it forms none, which saves their memory and time. */
 void tg_engine_keep_logits(tg_engine *engine, bool keep);

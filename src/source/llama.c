@@ -2,8 +2,8 @@
  *
  * Every rank tokenizes all prompts, so that all agree on what there is. A (prompt, level) is one forward pass (engine.h),
  * whose layers are read in ascending order; with the last one loss and entropy are formed from W h in tiles, W being the
- * model file's own unembedding, dequantized. Where that does not give the model's logits (it scales, caps or shifts them),
- * which is tried on a few tokens, the engine's own logits are taken. */
+ * model file's own unembedding, dequantized. Where the model's graph does more than that product (it scales, caps or shifts the
+ * logits), the engine's own logits are taken. */
 #include "source/source_impl.h"
 #include "source/tokens.h"
 
@@ -12,6 +12,7 @@
 #include "base/timer.h"
 #include "source/engine.h"
 #include "source/identity.h"
+#include "source/llama_log.h"
 #include "source/model_file.h"
 #include "source/next_token.h"
 #include "source/shuffle.h"
@@ -187,13 +188,14 @@ static tg_status check_memory(const state *s, int ranks) {
   return TG_OK;
 }
 
-/* Whether W h gives the model's logits but for the rounding of quantized products: compares the two on a few tokens. That
- * rounding is a per cent or so of a logit and averages out in the slope, in which a scale of the logits shows. */
+/* Whether W h gives the model's logits but for the rounding of quantized products. The graph says so; that the file's unembedding is the
+ * one in use is tried on a few tokens. That rounding is a per cent or so of a logit and averages out in the slope. */
 static void try_tiles(state *s, int n, const float *h) {
+  const bool plain = tg_engine_logits_are_plain(s->engine);
   const tg_model_info *m = tg_model_file_describe(s->file);
   const float *logits = tg_engine_logits(s->engine);
   double difference = 0.0, size = 0.0, product = 0.0;
-  for (int64_t first = 0; !m->has_bias && logits && first < m->vocabulary; first += TILE) {
+  for (int64_t first = 0; plain && logits && first < m->vocabulary; first += TILE) {
     const int count = form_tile(s, n, h, first);
     for (int i = 0; i < n; i++)
       for (int j = 0; j < count; j++) {
@@ -203,7 +205,7 @@ static void try_tiles(state *s, int n, const float *h) {
         product += ours * theirs;
       }
   }
-  s->tiles = !m->has_bias && difference <= 0.05 * 0.05 * size && fabs(product - size) <= 0.005 * size;
+  s->tiles = plain && difference <= 0.05 * 0.05 * size && fabs(product - size) <= 0.005 * size;
 }
 
 /* Whether what a token becomes depends on those before it alone: another last token must not change the others. What is left of them

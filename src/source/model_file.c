@@ -1,14 +1,13 @@
 #include "source/model_file.h"
 
 #include "base/memory.h"
-#include "base/text.h"
+#include "source/llama_log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <ggml.h>
 #include <gguf.h>
 #include <limits.h>
 #include <llama.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,46 +30,6 @@ struct tg_model_file {
   const unsigned char *unembedding;
   enum ggml_type type;
 };
-
-/* ---- libllama's messages ---- */
-
-static char reason[512];
-static pthread_mutex_t reason_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-static void remember(enum ggml_log_level level, const char *text, void *context) {
-  (void)context;
-  if (level != GGML_LOG_LEVEL_ERROR) return;
-  pthread_mutex_lock(&reason_mutex);
-  if (!reason[0]) snprintf(reason, sizeof reason, "%.*s", (int)strcspn(text, "\n"), text);
-  pthread_mutex_unlock(&reason_mutex);
-}
-
-/* libllama ends the process where it finds itself wrong, e.g. for numbers of a header that make no sense. */
-static void say_last_words(const char *text) {
-  tg_text_print(stderr, "tokengeom: libllama gave up: %.*s\n", (int)strcspn(text, "\n"), text);
-  _exit(TG_EDATA);
-}
-
-void tg_llama_prepare(void) {
-  llama_log_set(remember, NULL);
-  ggml_set_abort_callback(say_last_words);
-  llama_backend_init();
-}
-
-const char *tg_llama_version(void) {
-  static char text[400];
-  snprintf(text, sizeof text, "ggml %s (%s); %.300s", ggml_version(), ggml_commit(), llama_print_system_info());
-  return text;
-}
-
-const char *tg_llama_reason(void) {
-  static _Thread_local char text[sizeof reason];
-  pthread_mutex_lock(&reason_mutex);
-  memcpy(text, reason, sizeof text);
-  reason[0] = '\0';
-  pthread_mutex_unlock(&reason_mutex);
-  return text;
-}
 
 /* ---- the header ---- */
 
@@ -202,7 +161,6 @@ static tg_status find_unembedding(const char *path, tg_model_file *f) {
            ggml_type_name(f->type));
   f->unembedding = in->map + gguf_get_data_offset(in->header) + gguf_get_tensor_offset(in->header, id);
   f->info.vocabulary = shape[1];
-  f->info.has_bias = find_tensor(f, "output.bias", &in, &id);
   return TG_OK;
 }
 
@@ -238,6 +196,8 @@ static tg_status describe(const char *path, tg_model_file *f) {
            "%s: is no causal language model: attention.causal is false in its header", path);
   const char *tokenizer = text_of(g, "tokenizer.ggml.model");
   info->has_tokenizer = tokenizer && strcmp(tokenizer, "none") != 0 && strcmp(tokenizer, "no_vocab") != 0;
+  const char *splitter = text_of(g, "tokenizer.ggml.pre");
+  info->names_splitter = !tokenizer || strcmp(tokenizer, "gpt2") != 0 || (splitter && *splitter);
   for (int a = 0; a < f->n_parts; a++) info->bytes += (double)f->parts[a].size;
   return find_unembedding(path, f);
 }

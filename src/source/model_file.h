@@ -15,8 +15,7 @@ typedef struct {
   const char *architecture, *name;
   int blocks, width, context, feed_forward, heads, key_heads;
   int64_t vocabulary; /* rows of the unembedding */
-  bool has_tokenizer;
-  bool has_bias; /* logits are more than W h */
+  bool has_tokenizer, names_splitter; /* the rules by which it splits a text first, where its kind has any */
   double bytes;  /* of all parts */
   char **files;  /* [n_files] the parts' paths */
   int n_files;
@@ -32,14 +31,5 @@ const tg_model_info *tg_model_file_describe(const tg_model_file *file);
 
 /** Rows first..first+count-1 of the unembedding (the embedding where the model has no other) as float32 [count][width]. */
 void tg_model_file_unembedding(const tg_model_file *file, int64_t first, int64_t count, float *rows);
-
-/** What libllama said first since the last call when something failed, "" when nothing: what comes later names less. */
-const char *tg_llama_reason(void);
-
-/** Version and CPU features. Static text. */
-const char *tg_llama_version(void);
-
-/** Call before any use of libllama: its messages are remembered instead of printed. */
-void tg_llama_prepare(void);
 
 #endif

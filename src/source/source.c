@@ -1,7 +1,7 @@
 #include "source/source_impl.h"
 
 #include "base/memory.h"
-#include "source/model_file.h"
+#include "source/llama_log.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -282,5 +282,13 @@ const char *tg_source_engine(void) {
   return tg_llama_version();
 #else
   return NULL;
+#endif
+}
+
+const char *tg_source_engine_warnings(void) {
+#ifdef TG_WITH_LLAMA
+  return tg_llama_warnings();
+#else
+  return "";
 #endif
 }

@@ -116,6 +116,10 @@ tg_status tg_source_check_metrics(tg_source *source);
 /** The engine that runs models: libllama's version and what of the CPU it uses; NULL in builds without it. Static text. */
 const char *tg_source_engine(void);
 
+/** What the engine warned of since the process began, a line each; "" when of nothing, and in builds without it. Valid until the next
+ *  call of this thread. */
+const char *tg_source_engine_warnings(void);
+
 /** A text that changes when an input changes: for each file its path, size, time and shape. Owned by the source. */
 const char *tg_source_identity(const tg_source *source);
 

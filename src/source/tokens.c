@@ -1,11 +1,16 @@
 #include "source/tokens.h"
 
 #include "base/memory.h"
+#include "source/llama_log.h"
 #include "source/prompts.h"
+#include <ctype.h>
 #include <inttypes.h>
 #include <llama.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MIN_STACK = 16 << 20, STACK_PER_BYTE = 2048, MAX_STRETCH = 4 << 20 }; /* bytes */
 
 /* What reading needs from one prompt to the next. */
 typedef struct {
@@ -24,23 +29,75 @@ static tg_status load_vocabulary(reading *r) {
   params.vocab_only = true;
   TG_CHECK(tg_model_file_describe(r->file)->has_tokenizer, TG_EDATA,
            "%s: the model file has no tokenizer, so prompts must give token_ids", path);
+  TG_CHECK(tg_model_file_describe(r->file)->names_splitter, TG_EDATA,
+           "%s: the model file does not say by which rules its tokenizer splits a text (tokenizer.ggml.pre), and libllama would guess; "
+           "convert the model again with a newer convert_hf_to_gguf.py, or give token_ids",
+           path);
   r->model = llama_model_load_from_file(path, params);
   TG_CHECK(r->model, TG_EDATA, "%s: the tokenizer cannot be loaded (%s)", path, tg_llama_reason());
   return TG_OK;
 }
 
-/* All tokens of a text, without special ones. */
-static tg_status tokenize(const struct llama_model *model, tg_prompt *prompt) {
-  const struct llama_vocab *vocabulary = llama_model_get_vocab(model);
-  int n = -(int)prompt->length - 8; /* a negative answer says how many tokens want room */
-  while (n < 0 && n != INT32_MIN) {
-    const int room = -n;
-    free(prompt->token_ids);
-    TG_TRY(TG_ALLOC(room, &prompt->token_ids));
-    n = llama_tokenize(vocabulary, prompt->text, (int32_t)prompt->length, prompt->token_ids, room, false, false);
+/* A text on its way through libllama. */
+typedef struct {
+  const struct llama_vocab *vocabulary;
+  const tg_prompt *prompt;
+  bool split_special;
+  int32_t *token_ids; /* room for one a byte, and some that a tokenizer puts in */
+  int room, n;
+} tokenizing;
+
+static void *tokenize_text(void *opaque) {
+  tokenizing *t = opaque;
+  const tg_prompt *p = t->prompt;
+  t->n = llama_tokenize(t->vocabulary, p->text, (int32_t)p->length, t->token_ids, t->room, false, !t->split_special);
+  return NULL;
+}
+
+/* Bytes of the longest stretch of white space or of anything else: no rule of a tokenizer takes more at once. */
+static size_t longest_stretch(const tg_prompt *prompt) {
+  size_t longest = 0;
+  for (size_t from = 0, to; from < prompt->length; from = to) {
+    const bool space = isspace((unsigned char)prompt->text[from]);
+    for (to = from + 1; to < prompt->length && !isspace((unsigned char)prompt->text[to]) == !space;) to++;
+    if (to - from > longest) longest = to - from;
   }
-  TG_CHECK(n > 0, TG_EDATA, "%s: the tokenizer gives no tokens", tg_prompt_place(prompt));
-  prompt->n_token_ids = n;
+  return longest;
+}
+
+/* On a thread whose stack is large enough: std::regex, by which libllama splits a text, calls itself once for each character that it
+ * takes (322 bytes of stack each, measured with the rules of 12 tokenizers). */
+static tg_status tokenize_on_thread(tokenizing *t) {
+  const size_t stretch = longest_stretch(t->prompt), stack = MIN_STACK + STACK_PER_BYTE * stretch;
+  pthread_attr_t attributes;
+  pthread_t thread;
+  TG_CHECK(stretch <= MAX_STRETCH, TG_EDATA,
+           "%s: %zu bytes follow one another without white space, or are nothing else; at most %d can be tokenized",
+           tg_prompt_place(t->prompt), stretch, MAX_STRETCH);
+  pthread_attr_init(&attributes);
+  bool runs = pthread_attr_setstacksize(&attributes, stack) == 0;
+  runs = runs && pthread_create(&thread, &attributes, tokenize_text, t) == 0;
+  pthread_attr_destroy(&attributes);
+  TG_CHECK(runs, TG_EINTERNAL, "%s: no memory for a stack of %zu bytes to tokenize on", tg_prompt_place(t->prompt),
+           stack);
+  pthread_join(thread, NULL);
+  return TG_OK;
+}
+
+/* All tokens of a text; none is put before or behind it. */
+static tg_status tokenize(const reading *r, tg_prompt *prompt) {
+  tokenizing t = {llama_model_get_vocab(r->model), prompt, r->config->split_special_tokens, NULL,
+                  (int)prompt->length + 8, -1};
+  while (t.n < 0 && t.n != INT32_MIN) { /* a negative answer says how many tokens want room */
+    if (t.token_ids) t.room = -t.n;
+    free(prompt->token_ids);
+    prompt->token_ids = NULL;
+    TG_TRY(TG_ALLOC(t.room, &prompt->token_ids));
+    t.token_ids = prompt->token_ids;
+    TG_TRY(tokenize_on_thread(&t));
+  }
+  TG_CHECK(t.n > 0, TG_EDATA, "%s: the tokenizer gives no tokens", tg_prompt_place(prompt));
+  prompt->n_token_ids = t.n;
   return TG_OK;
 }
 
@@ -80,7 +137,7 @@ static tg_status take(void *context, tg_prompt *prompt) {
   reading *r = context;
   tg_token_table *t = r->out;
   if (prompt->text && !r->model) TG_TRY(load_vocabulary(r));
-  TG_TRY(prompt->text ? tokenize(r->model, prompt) : check_tokens(r, prompt));
+  TG_TRY(prompt->text ? tokenize(r, prompt) : check_tokens(r, prompt));
   const int n = used_length(r, prompt->n_token_ids);
   if (prompt->n_token_ids > r->longest) r->longest = prompt->n_token_ids;
   t->n_left_out += n == 0;

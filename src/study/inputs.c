@@ -6,6 +6,7 @@
 #include "source/source.h"
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { LARGE_CLOUD = 64 << 20 }; /* bytes; one that a look does not read */
 
@@ -93,4 +94,9 @@ void tg_inputs_print_aliases(FILE *out, const char *prefix, const tg_config *con
   if (config->n_aliases > 0)
     tg_text_print(out, "%s%" PRId64 " matches of globs are other names of files that are taken already, as %s is\n",
                   prefix, config->n_aliases, config->alias);
+}
+
+void tg_inputs_print_engine_warnings(FILE *out, const char *prefix) {
+  for (const char *line = tg_source_engine_warnings(); *line; line += strcspn(line, "\n") + 1)
+    tg_text_print(out, "%slibllama warns: %.*s\n", prefix, (int)strcspn(line, "\n"), line);
 }

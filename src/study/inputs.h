@@ -8,6 +8,9 @@
 /** Says behind a prefix, where it was so, that files of globs have other names, and are taken once. */
 void tg_inputs_print_aliases(FILE *out, const char *prefix, const tg_config *config);
 
+/** Prints what the engine warned of so far, a line each. */
+void tg_inputs_print_engine_warnings(FILE *out, const char *prefix);
+
 /** This process among those that a launcher started, from its environment; 0 of 1 where no launcher is known. */
 void tg_inputs_rank(int *rank, int *ranks);
 

@@ -141,6 +141,7 @@ tg_status tg_provenance_collect(const tg_study *study, int ranks, tg_provenance_
   TG_TRY(add(out, "cpu", "%s", tg_provenance_cpu()));
   TG_TRY(add(out, "kernel", "%s", tg_provenance_kernel(study->kernel)));
   TG_TRY(add(out, "engine", "%s", tg_provenance_engine(study)));
+  TG_TRY(add(out, "engine_warnings", "%s", tg_source_engine_warnings()));
   TG_TRY(add(out, "sessions", "%s\n", session));
   out->items[out->n - 1].room = 64 * TG_SESSION_ROOM;
   TG_TRY(add(out, "ranks", "%d ranks x %d BLAS threads", ranks, config->blas_threads));

@@ -5,7 +5,7 @@
 #include "results/results.h"
 #include "study/study.h"
 
-enum { TG_N_PROVENANCE = 16, TG_END_TIME_ROOM = 32, TG_DIGEST_ROOM = 65, TG_SESSION_ROOM = 400 };
+enum { TG_N_PROVENANCE = 17, TG_END_TIME_ROOM = 32, TG_DIGEST_ROOM = 65, TG_SESSION_ROOM = 400 };
 
 /** What stands in `end` while a run goes on. */
 #define TG_NOT_ENDED "(not ended)"

@@ -108,6 +108,37 @@ class States(Case):
         """W h / 1.02 differs by no more than rounded products may: the slope tells."""
         self.check(granite(logit=1.02))
 
+    def test_soft_cap_of_few_tokens(self):
+        """Gemma 2: logits are 30 tanh(W h / 30). Those of one word alone are large, and it stands behind the first tokens of a prompt.
+        Oracle: the loss from the last states as they are given."""
+        random, cap = np.random.default_rng(6), 30.0
+        shapes = {"attn_norm": (64,), "attn_q": (64, 64), "attn_k": (64, 64), "attn_v": (64, 64), "attn_output": (64, 64),
+                  "post_attention_norm": (64,), "ffn_norm": (64,), "ffn_gate": (96, 64), "ffn_up": (96, 64), "ffn_down": (64, 96),
+                  "post_ffw_norm": (64,)}
+        tensors = {"token_embd.weight": random.normal(size=(200, 64)).astype("f4") / 20, "output_norm.weight": np.ones(64, "f4")}
+        tensors["token_embd.weight"][:, 5] = 0
+        tensors["token_embd.weight"][7, 5] = 100
+        for l in range(2):
+            tensors.update({f"blk.{l}.{name}.weight": (random.normal(size=shape) / 1000 * (len(shape) > 1) + (len(shape) == 1) / 10).astype("f4")
+                            for name, shape in shapes.items()})
+        keys = {"general.architecture": "gemma2", "general.name": "tiny", "tokenizer.ggml.model": "no_vocab",
+                **{f"gemma2.{key}": value for key, value in {
+                    "vocab_size": 200, "block_count": 2, "context_length": 64, "embedding_length": 64, "feed_forward_length": 96,
+                    "attention.head_count": 4, "attention.head_count_kv": 4, "attention.layer_norm_rms_epsilon": 1e-5,
+                    "attention.key_length": 16, "attention.value_length": 16, "rope.freq_base": 10000.0,
+                    "attention.sliding_window": 64, "final_logit_softcapping": cap}.items()}}
+        gguf_file.write(self.path("tiny.gguf"), keys, tensors)
+        ids = random.permutation(np.setdiff1d(np.arange(200), 7))[:64]
+        ids[20::8] = 7
+        self.write_prompts([ids.tolist()], name="tiny.jsonl")
+        got = self.extract({"kind": "llama", "model": "tiny.gguf", "prompts": "tiny.jsonl", "tokens": 64}, shuffle={"levels": [0]})
+        product = got["hidden_states"][0, 0, -1].astype(float) @ tensors["token_embd.weight"].astype(float).T
+        self.assertGreater(np.abs(product).max(), cap)
+        self.assertLess(np.abs(product[:8]).max(), cap / 5)
+        loss, entropy = loss_and_entropy(cap * np.tanh(product / cap), ids)
+        self.assertLess(np.abs(got["token_loss"][0, 0] - loss).max(), 1e-4)
+        self.assertLess(np.abs(got["entropy"][0, 0] - entropy).max(), 1e-4)
+
     def test_blocks_that_are_not_run(self):
         """A head that predicts two tokens ahead counts as a block in the header (GLM-4.5): the clouds are those without it."""
         random = np.random.default_rng(5)

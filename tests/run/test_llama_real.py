@@ -8,6 +8,7 @@ import os
 import pathlib
 import unittest
 
+import h5py
 import numpy as np
 import support
 from llama_case import SEED, Case
@@ -50,12 +51,62 @@ class Real(Case):
         self.write_prompts([row.tolist() for row in ids[:, 0]], ids=[0, 1], name="ids.jsonl")
         self.assert_same_bytes(self.run_study("ids.jsonl", ranks=2), got, "token ids, 2 ranks:")
 
-    def test_no_special_tokens(self):
-        """Names of special tokens are text like any other; the model's own would be 0, 1 and 2."""
-        self.path("a.jsonl").write_text(json.dumps({"id": 1, "text": "<|im_start|>user<|im_end|>" * 20}) + "\n")
-        self.study(self.real("a.jsonl", tokens=16), shuffle={"levels": [0]}, output="a.h5")
-        ids = support.load_models(self.path("a.h5"))["model/token_ids"].ravel()
-        self.assertTrue((ids > 2).all(), ids)
+    def ids_of(self, text, tokens=16, model=MODEL, **keys):
+        self.path("a.jsonl").write_text(json.dumps({"id": 1, "text": text}) + "\n")
+        source = {**self.real("a.jsonl", tokens=tokens, **keys), "model": str(model)}
+        self.study(source, shuffle={"levels": [0]}, output="a.h5", timeout=300)
+        return support.load_models(self.path("a.h5"))["model/token_ids"].ravel().tolist()
+
+    def test_special_tokens_in_a_text(self):
+        """Hugging Face's tokenizer(text, add_special_tokens=False): what a text spells out is the token, and nothing is put before it. With
+        split_special_tokens it is text like any other; the special tokens are 0, 1 and 2."""
+        text = "<|im_start|>user<|im_end|>" * 20
+        self.assertEqual(self.ids_of(text), ([1, 4093, 2] * 6)[:16])
+        split = self.ids_of(text, split_special_tokens=True)
+        self.assertTrue(min(split) > 2, split)
+
+    def with_tokenizer(self, name, old, new):
+        """The model with these bytes of its header changed."""
+        data = bytearray(MODEL.read_bytes())
+        place = data.index(old, data.index(b"tokenizer.ggml.pre"))
+        data[place:place + len(old)] = new
+        self.path(name).write_bytes(data)
+        return self.path(name)
+
+    def test_a_tokenizer_that_would_be_guessed(self):
+        """Without the name of its rules libllama takes others, and 234 of 256 ids of a text differ: refused for texts. Ids that are given
+        are right, and what libllama warns of is said once and kept."""
+        model = self.with_tokenizer("other.gguf", b"tokenizer.ggml.pre", b"tokenizer.ggml.xxx")
+        self.path("a.jsonl").write_text(json.dumps({"id": 1, "text": "some words " * 40}) + "\n")
+        source = {**self.real("a.jsonl", tokens=16), "model": str(model)}
+        for command in ("run", "validate"):
+            result = support.run(command, self.config(source))
+            self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
+            self.assertIn("other.gguf: the model file does not say by which rules its tokenizer splits a text", result.errors[0])
+            self.assert_nothing_left()
+        self.write_prompts([list(range(16))], name="a.jsonl")
+        result = self.run_ok("run", self.config(source, shuffle={"levels": [0]}), ranks=2, timeout=300)
+        warned = [line for line in result.err.splitlines() if "missing pre-tokenizer" in line]
+        self.assertEqual(len(warned), 1, result)
+        self.assertIn("warning: libllama warns: ", warned[0])
+        self.assertNotIn("****", result.err)
+        with h5py.File(self.path("results.h5")) as file:
+            self.assertIn("missing pre-tokenizer", file["provenance/engine_warnings"].asstr()[()])
+
+    def test_long_runs_of_one_character(self):
+        """libllama's regular expressions call themselves once a character: 26 326 of them ended the process on a stack of 8 MB."""
+        words = "The quick brown fox. " * 40
+        for rules in (b"gpt-4o", b"tekken"):
+            model = self.with_tokenizer("other.gguf", b"smollm", rules)
+            plain = self.ids_of(words, tokens=64, model=model)
+            for run in ("A", " ", "=", "7", "\n", "\u4e2d"):
+                with self.subTest(rules=rules, run=run):
+                    self.assertEqual(self.ids_of(words + run * 150000 + "x", tokens=64, model=model), plain)
+        self.path("a.jsonl").write_text(json.dumps({"id": 0, "text": "a"}) + "\n" + json.dumps({"id": 1, "text": "a b" + "A" * (1 << 22)}) + "\n")
+        result = support.run("run", self.config(self.real("a.jsonl")))
+        self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
+        self.assertIn("a.jsonl:2: 4194305 bytes follow one another without white space", result.errors[0])
+        self.assert_nothing_left()
 
     def test_refusals(self):
         self.path("a.txt").write_text("short\n")

@@ -1,0 +1,18 @@
+/* libllama as a library: made ready once, and what it has to say. Local. Only in builds with libllama. */
+#ifndef TG_LLAMA_LOG_H
+#define TG_LLAMA_LOG_H
+
+/** Call before any use of libllama: its messages are remembered instead of printed. */
+void tg_llama_prepare(void);
+
+/** What libllama said first since the last call when something failed, "" when nothing: what comes later names less. */
+const char *tg_llama_reason(void);
+
+/** What libllama warned of since the process began, a line each, each once; "" when of nothing. Lines without a word, and that a
+ *  context is shorter than the model's, are left out. Valid until the next call of this thread. */
+const char *tg_llama_warnings(void);
+
+/** Version and CPU features. Static text. */
+const char *tg_llama_version(void);
+
+#endif
