@@ -207,28 +207,54 @@ static bool start_mpi(void) {
   return false;
 }
 
+/* Whether a launcher started several processes of which each is alone for MPI: they would do the same study at the same time. What it said
+ * was read before MPI_Init, which sets such variables too. */
+static bool are_strangers(int rank, int ranks, const char *variable) {
+  int size;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (size > 1 || ranks <= 1) return false;
+  if (rank == 0)
+    fprintf(stderr,
+            "tokengeom: this is one of %d processes (%s), but MPI has 1 rank: the launcher belongs to another MPI, or srun wants "
+            "another --mpi (srun --mpi=list); to run them apart on purpose, unset %s\n",
+            ranks, variable, variable);
+  else
+    sleep(3); /* as usage_error does */
+  return true;
+}
+
+static tg_status run_study(const void *options) { return tg_pipeline_run(options); }
+static tg_status extract_states(const void *options) { return tg_extract_run(options); }
+
+/* What all ranks do together, if their looks at the inputs found nothing; gives the exit status. */
+static int compute(const tg_arguments *a, tg_status looked, tg_status (*work)(const void *options), const void *options) {
+  int rank, ranks;
+  const char *variable = tg_inputs_rank(&rank, &ranks);
+  if (!start_mpi()) return TG_EINTERNAL;
+  if (are_strangers(rank, ranks, variable)) {
+    MPI_Finalize();
+    return TG_EUSAGE;
+  }
+  tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
+  if (st == TG_OK) st = work(options);
+  MPI_Finalize();
+  return st == TG_ESTOPPED ? a->stop_status : (int)st;
+}
+
 static int run_main(const tg_arguments *a) {
   tg_run_options options = a->run;
   options.config = a->argument;
   options.overrides = a->overrides;
   const tg_status looked =
       tg_inputs_look_before(options.config, options.overrides, options.n_overrides, options.resume);
-  if (!start_mpi()) return TG_EINTERNAL;
-  tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
-  if (st == TG_OK) st = tg_pipeline_run(&options);
-  MPI_Finalize();
-  return st == TG_ESTOPPED ? a->stop_status : (int)st;
+  return compute(a, looked, run_study, &options);
 }
 
 static int extract_main(const tg_arguments *a) {
   const tg_extract_options options = {a->argument, a->overrides, a->run.n_overrides, a->out, a->float32, a->run.force};
   if (!a->out) return usage_error("tokengeom extract: --out FILE is missing\n");
   const tg_status looked = tg_inputs_look_before(options.config, options.overrides, options.n_overrides, false);
-  if (!start_mpi()) return TG_EINTERNAL;
-  tg_status st = tg_comm_agree(MPI_COMM_WORLD, looked);
-  if (st == TG_OK) st = tg_extract_run(&options);
-  MPI_Finalize();
-  return st == TG_ESTOPPED ? a->stop_status : (int)st;
+  return compute(a, looked, extract_states, &options);
 }
 
 static int validate_main(const tg_arguments *a) {

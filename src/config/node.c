@@ -77,6 +77,8 @@ static void build_pair(builder *b, tg_node *map, const yaml_node_pair_t *pair) {
     return;
   }
   const char *name = (const char *)key->data.scalar.value;
+  if (strcmp(name, "<<") == 0 && key->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+    fail(b, &key->start_mark, "a merge key (<<) is not taken, write its keys out");
   if (map->n == MAX_KEYS) fail(b, &key->start_mark, "a map with too many keys");
   if (strlen(name) != key->data.scalar.length) fail(b, &key->start_mark, "a key with a zero byte");
   tg_node *item = build(b, pair->value);

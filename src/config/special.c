@@ -128,7 +128,9 @@ static void read_name(tg_reading *r, const char *name, const tg_node *node) {
   const bool text = node->kind == TG_NODE_SCALAR && node->text[0];
   const size_t good =
       text ? strspn(node->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") : 0;
-  if (!text || node->text[good] || good > 200 || tg_node_is_word(node, ".") || tg_node_is_word(node, ".."))
+  if (text && strlen(node->text) > 200)
+    tg_reading_mistake(r, node, "%s: a name of %zu letters, expected 200 at most", name, strlen(node->text));
+  else if (!text || node->text[good] || tg_node_is_word(node, ".") || tg_node_is_word(node, ".."))
     tg_reading_mistake(r, node, "%s: %s is not a name, expected letters, digits, '.', '_' and '-'", name,
                        tg_reading_shown(node));
   else

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -222,12 +223,57 @@ long tg_h5_integer_attribute(hid_t object, const char *name, long fallback) {
   const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT), type = H5Aget_type(attribute);
   const hid_t space = H5Aget_space(attribute);
   long value = fallback;
-  if (type >= 0 && H5Tget_class(type) == H5T_INTEGER && H5Sget_simple_extent_npoints(space) == 1)
+  const bool integer = type >= 0 && (H5Tget_class(type) == H5T_INTEGER || H5Tget_class(type) == H5T_ENUM);
+  if (integer && H5Sget_simple_extent_npoints(space) == 1)
     if (H5Aread(attribute, H5T_NATIVE_LONG, &value) < 0) value = fallback;
   if (type >= 0) H5Tclose(type);
   if (space >= 0) H5Sclose(space);
   if (attribute >= 0) H5Aclose(attribute);
   return value;
+}
+
+const char *tg_h5_shown_attribute(hid_t object, const char *name) {
+  static _Thread_local char text[200];
+  if (H5Aexists(object, name) <= 0) return "(absent)";
+  const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT), type = H5Aget_type(attribute);
+  const hid_t space = H5Aget_space(attribute);
+  const bool one = H5Sget_simple_extent_npoints(space) == 1;
+  char *words = tg_h5_string_attribute(object, name);
+  double real = 0.0;
+  const bool is_real = one && H5Tget_class(type) == H5T_FLOAT && H5Aread(attribute, H5T_NATIVE_DOUBLE, &real) >= 0;
+  const bool whole = is_real && real == rint(real) && fabs(real) < 1e15;
+  if (words)
+    snprintf(text, sizeof text, "'%.150s'", words);
+  else if (is_real)
+    snprintf(text, sizeof text, whole ? "%.1f" : "%.17g", real);
+  else if (one && H5Tget_class(type) == H5T_INTEGER)
+    snprintf(text, sizeof text, "%ld", tg_h5_integer_attribute(object, name, 0));
+  else
+    snprintf(text, sizeof text, "of another kind");
+  free(words);
+  H5Tclose(type);
+  H5Sclose(space);
+  H5Aclose(attribute);
+  return text;
+}
+
+const char *tg_h5_shown_type(hid_t type) {
+  static _Thread_local char text[64];
+  const H5T_class_t kind = H5Tget_class(type);
+  const char *order = H5Tget_order(type) == H5T_ORDER_BE ? "big-endian " : "";
+  const int bits = 8 * (int)H5Tget_size(type);
+  if (kind == H5T_FLOAT)
+    snprintf(text, sizeof text, "%sfloat%d", order, bits);
+  else if (kind == H5T_INTEGER)
+    snprintf(text, sizeof text, "%s%sint%d", order, H5Tget_sign(type) == H5T_SGN_NONE ? "u" : "", bits);
+  else
+    snprintf(text, sizeof text, "%s",
+             kind == H5T_STRING     ? "a string"
+             : kind == H5T_COMPOUND ? "compound"
+             : kind == H5T_ENUM     ? "a boolean or an enumeration"
+             : kind == H5T_OPAQUE   ? "opaque bytes"
+                                    : "of another kind");
+  return text;
 }
 
 void tg_h5_write_text_attribute(hid_t object, const char *name, const char *text) {

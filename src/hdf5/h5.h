@@ -37,8 +37,14 @@ bool tg_h5_has(hid_t place, const char *path);
  *  of a fixed length beyond 64 MB. */
 char *tg_h5_string_attribute(hid_t object, const char *name);
 
-/** An integer attribute, or `fallback` when it is absent or no integer. */
+/** An integer attribute, or a boolean as h5py writes one, or `fallback` when it is absent or neither. */
 long tg_h5_integer_attribute(hid_t object, const char *name, long fallback);
+
+/** An attribute as text for messages: "7", "1.0", "'text'", "(absent)", "of another kind". Valid until the next call of this thread. */
+const char *tg_h5_shown_attribute(hid_t object, const char *name);
+
+/** An element type as text for messages: "float64", "uint8", "big-endian float32", "a string". Valid until the next call of this thread. */
+const char *tg_h5_shown_type(hid_t type);
 
 /** Gives an object a new text attribute. A failure shows when the file is flushed. */
 void tg_h5_write_text_attribute(hid_t object, const char *name, const char *text);

@@ -19,7 +19,8 @@ static tg_status check_format(const char *path, hid_t file) {
   TG_CHECK(!states, TG_EDATA, "%s: holds hidden states, no results; measure them first (source kind hdf5)", path);
   TG_CHECK(right, TG_EDATA, "%s: no tokengeom result file", path);
   const long version = tg_h5_integer_attribute(file, "format_version", -1);
-  TG_CHECK(version == 1, TG_EDATA, "%s: format_version is %ld, expected 1", path, version);
+  TG_CHECK(version == 1, TG_EDATA, "%s: format_version is %s, expected the integer 1", path,
+           tg_h5_shown_attribute(file, "format_version"));
   return TG_OK;
 }
 

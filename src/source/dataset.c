@@ -61,7 +61,8 @@ tg_status tg_dataset_element(const char *path, const char *name, hid_t type, tg_
     *out = TG_FLOAT32;
   else
     return tg_fail(TG_EDATA, TG_HERE,
-                   "%s: %s has an element type that is none of bfloat16, float16, float32 (little endian)", path, name);
+                   "%s: %s is %s, expected bfloat16, float16 or float32 (little endian, IEEE's bits)", path, name,
+                   tg_h5_shown_type(type));
   return TG_OK;
 }
 
@@ -80,10 +81,12 @@ tg_status tg_dataset_shape(const char *path, hid_t dataset, const char *name, co
 static tg_status check_class(const char *path, hid_t dataset, const char *name, H5T_class_t wanted) {
   const hid_t type = H5Dget_type(dataset);
   const H5T_class_t kind = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+  const tg_status st = kind == wanted ? TG_OK
+                                      : tg_fail(TG_EDATA, TG_HERE, "%s: %s is %s, expected %s", path, name,
+                                                type >= 0 ? tg_h5_shown_type(type) : "of no type",
+                                                wanted == H5T_FLOAT ? "floating-point numbers" : "integers");
   if (type >= 0) H5Tclose(type);
-  TG_CHECK(kind == wanted, TG_EDATA, "%s: %s does not hold %s", path, name,
-           wanted == H5T_FLOAT ? "floating-point numbers" : "integers");
-  return TG_OK;
+  return st;
 }
 
 /* ---- reading ---- */

@@ -83,7 +83,8 @@ static tg_status check_format(const char *path, hid_t file) {
     st = tg_fail(TG_EDATA, TG_HERE, "%s: root attribute format is '%s', expected 'tokengeom-hidden-states'", path,
                  format ? format : "(absent)");
   else if (version != 1)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: format_version is %ld, expected 1", path, version);
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: format_version is %s, expected the integer 1", path,
+                 tg_h5_shown_attribute(file, "format_version"));
   free(format);
   return st;
 }
@@ -249,8 +250,11 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   TG_TRY(tg_dataset_open_states(path, s->file, &s->states, &s->cache));
   TG_TRY(read_states_header(s, f, shape));
   TG_TRY(read_optional_headers(s, f, shape));
-  const long says = tg_h5_integer_attribute(s->states, "last_layer_normalized", -1);
-  const int normalized = says == 0 || says == 1 ? (int)says : -1;
+  const long says = tg_h5_integer_attribute(s->states, "last_layer_normalized", 2);
+  TG_CHECK(says >= -1 && says <= (H5Aexists(s->states, "last_layer_normalized") > 0 ? 1 : 2), TG_EDATA,
+           "%s: hidden_states: last_layer_normalized is %s, expected 0, 1 or -1 (not known)", path,
+           tg_h5_shown_attribute(s->states, "last_layer_normalized"));
+  const int normalized = says <= 1 ? (int)says : -1;
   TG_TRY(which == 0 ? first_file(s, f, shape, normalized, info) : next_file(s, f, shape, normalized, info));
   TG_TRY(read_prompts(s, f, info));
   const size_t bytes = (size_t)f->n_tokens * (size_t)s->width * tg_element_size(f->element);

@@ -180,7 +180,12 @@ static tg_status describe(const char *path, tg_model_file *f) {
   tg_model_info *info = &f->info;
   info->architecture = text_of(g, "general.architecture");
   info->name = text_of(g, "general.name");
+  const char *type = text_of(g, "general.type");
+  TG_CHECK(!type || strcmp(type, "model") == 0, TG_EDATA,
+           "%s: is a GGUF of type '%s' (an adapter, a projector or the like), expected a language model", path, type);
   TG_CHECK(info->architecture, TG_EDATA, "%s: the header names no architecture", path);
+  TG_CHECK(strcmp(info->architecture, "clip") != 0, TG_EDATA,
+           "%s: is the projector of a model that sees (architecture clip), expected the language model", path);
   info->blocks = property(f, "block_count");
   info->width = property(f, "embedding_length");
   const int ahead = property(f, "nextn_predict_layers"); /* behind the last block, and not run */

@@ -15,18 +15,23 @@ static int number_of(const char *name, int fallback) {
   return text && *text ? atoi(text) : fallback;
 }
 
-/* Open MPI's mpirun; SLURM's srun; others that follow PMI. mpirun's come first: its ranks may stand in a job of SLURM. */
-void tg_inputs_rank(int *rank, int *ranks) {
+/* Open MPI's mpirun; SLURM's srun with PMIx; others that follow PMI; srun alone. mpirun's come first: its ranks may stand in a job of
+ * SLURM. */
+const char *tg_inputs_rank(int *rank, int *ranks) {
   static const char *const names[][2] = {
-      {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"}, {"PMIX_RANK", "SLURM_NTASKS"}, {"PMI_RANK", "PMI_SIZE"}};
+      {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+      {"PMIX_RANK", "SLURM_NTASKS"},
+      {"PMI_RANK", "PMI_SIZE"},
+      {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}};
   *rank = 0;
   *ranks = 1;
   for (size_t a = 0; a < sizeof names / sizeof names[0]; a++)
     if (getenv(names[a][0])) {
       *rank = number_of(names[a][0], 0);
       *ranks = number_of(names[a][1], 1);
-      return;
+      return getenv(names[a][1]) ? names[a][1] : NULL;
     }
+  return NULL;
 }
 
 /* Clouds and numbers of the first and the last prompt and level. Failures are the reader's to report. */

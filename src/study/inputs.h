@@ -11,8 +11,9 @@ void tg_inputs_print_aliases(FILE *out, const char *prefix, const tg_config *con
 /** Prints what the engine warned of so far, a line each. */
 void tg_inputs_print_engine_warnings(FILE *out, const char *prefix);
 
-/** This process among those that a launcher started, from its environment; 0 of 1 where no launcher is known. */
-void tg_inputs_rank(int *rank, int *ranks);
+/** This process among those that a launcher started, from its environment; 0 of 1 where no launcher is known. Returns the variable that
+ *  says how many, NULL where none does. */
+const char *tg_inputs_rank(int *rank, int *ranks);
 
 /** Reads from a hidden-state file what a run does, of its first and its last prompt and level; for tg_h5_look. */
 void tg_inputs_try(const char *path);

@@ -128,10 +128,11 @@ class Refused(support.Case):
         self.refuse(BAD_DATA, "loss", ranks=(3,))
 
     def test_wrong_element_types(self):
-        for kind in ("f8", ">f4", ">f2", "i2", "u4", "S4"):
+        for kind, name in (("f8", "float64"), (">f4", "big-endian float32"), (">f2", "big-endian float16"), ("i2", "int16"),
+                           ("u4", "uint32"), ("S4", "a string"), ("?", "a boolean or an enumeration"), ("c8", "compound")):
             with self.subTest(kind=kind):
                 self.replace("hidden_states", np.zeros((2, 2, 3, 12, 6), kind))
-                self.refuse(BAD_DATA, "a.h5", "hidden_states", "bfloat16")
+                self.refuse(BAD_DATA, f"a.h5: hidden_states is {name}, expected bfloat16, float16 or float32")
         self.replace("unembedding", np.zeros((20, 6), "f8"))
         self.refuse(BAD_DATA, "a.h5", "unembedding")
 
@@ -141,7 +142,7 @@ class Refused(support.Case):
                              ("shuffle_levels", np.array([0.25, 1.0])), ("n_tokens", np.array([3.5, 4.0]))):
             with self.subTest(name=name, kind=values.dtype):
                 self.replace(name, values)
-                self.refuse(BAD_DATA, "a.h5", name)
+                self.refuse(BAD_DATA, f"a.h5: {name} is {'a string' if values.dtype.kind == 'S' else 'float64'}, expected ")
 
     def test_missing_datasets(self):
         for name in ("hidden_states", "prompt_ids", "shuffle_levels"):
@@ -158,12 +159,23 @@ class Refused(support.Case):
         self.refuse(BAD_DATA, "a.h5", "hidden_states")
 
     def test_unknown_format(self):
-        for attribute, value in (("format", "safetensors"), ("format", 7), ("format_version", 2), ("format_version", "1")):
+        for attribute, value in (("format", "safetensors"), ("format", 7), ("format_version", 2), ("format_version", "1"),
+                                 ("format_version", 1.0)):
             self.spoil(lambda file: file.attrs.__setitem__(attribute, value))
-            self.refuse(BAD_DATA, "a.h5", attribute)
+            self.refuse(BAD_DATA, f"a.h5: root attribute format is " if attribute == "format" else f"a.h5: format_version is {value!r}, expected")
         for attribute in ("format", "format_version"):
             self.spoil(lambda file: file.attrs.__delitem__(attribute))
             self.refuse(BAD_DATA, "a.h5", attribute)
+
+    def test_whether_the_last_layer_is_normalized(self):
+        for value, shown in (("yes", "'yes'"), (2, "2"), (1.0, "1.0"), ([1, 1], "of another kind")):
+            self.spoil(lambda file: file["hidden_states"].attrs.__setitem__("last_layer_normalized", value))
+            self.refuse(BAD_DATA, f"a.h5: hidden_states: last_layer_normalized is {shown}, expected 0, 1 or -1")
+        for value, says in ((True, "normalized"), (np.int8(0), "not normalized"), (-1, "not said to be normalized or not")):
+            self.spoil(lambda file: file["hidden_states"].attrs.__setitem__("last_layer_normalized", value))
+            self.run_ok("run", self.config(files("a.h5")), "--force")
+            with h5py.File(self.path("results.h5")) as file:
+                self.assertIn(f"last layer {says}\n", file["provenance/models"].asstr()[()])
 
     def test_prompt_ids_twice(self):
         self.write(ids=[4, 4])

@@ -84,6 +84,21 @@ class Usage(support.Case):
         result = self.refuse("run", config, "--frobnicate", ranks=3)
         self.assertEqual(len([line for line in result.err.splitlines() if "frobnicate" in line]), 1, result)
 
+    def test_processes_that_are_no_ranks(self):
+        """The launcher of another MPI, or srun without PMI, starts N programs that are alone: one line of the first of them, and no result."""
+        config = self.config(synthetic(prompts=1))
+        for rank, size in (("PMI_RANK", "PMI_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")):
+            for command in (("run", config), ("extract", config, "--out", self.path("results.h5"))):
+                for number in ("0", "1"):
+                    with self.subTest(size=size, number=number):
+                        environment = {key: value for key, value in support.environment().items() if not key.startswith(("OMPI_COMM", "PMI"))}
+                        result = subprocess.run((support.PROGRAM, *command), capture_output=True, text=True, timeout=support.PATIENCE * 60,
+                                                env={**environment, rank: number, size: "4"})
+                        self.assertEqual((result.returncode, len(result.stderr.splitlines())), (USAGE, 1 - int(number)), result)
+                        if number == "0":
+                            self.assertIn(f"one of 4 processes ({size}), but MPI has 1 rank", result.stderr)
+                        self.assert_nothing_left()
+
     def test_help_config_lists_every_key(self):
         keys = keys_of("small.yaml") | keys_of("smollm2.yaml") | keys_of("published.yaml")
         self.assertGreater(len(keys), 25)

@@ -144,6 +144,16 @@ class Refused(Case):
         Llama("llada").write(self.gguf)
         self.refuse(BAD_DATA, "tiny.gguf: is no causal language model", commands=("run", "extract"))
 
+    def test_files_that_are_no_model(self):
+        """A LoRA adapter, a projector, an importance matrix: GGUF files all of them."""
+        for kind in ("adapter", "mmproj", "imatrix"):
+            self.model.write(self.gguf, **{"general.type": kind})
+            self.refuse(BAD_DATA, f"tiny.gguf: is a GGUF of type '{kind}'")
+        self.model.write(self.gguf, **{"general.architecture": "clip"})
+        self.refuse(BAD_DATA, "tiny.gguf: is the projector of a model that sees")
+        self.model.write(self.gguf, **{"general.type": "model"})
+        self.run_ok("validate", self.config(self.good))
+
     def test_too_little_memory(self):
         """A feed-forward width of 2^30 in the header: activations of 2 x 2^30 numbers a token."""
         self.model.write(self.gguf, **{"llama.feed_forward_length": 2**30})

@@ -413,7 +413,7 @@ static void keys_are_checked(void) {
       {LEAST "observables: {overlapk: 3}", "3:25: observables.overlapk: unknown key, did you mean 'overlap_k'?"},
       {LEAST "overlap_k: 3", "3:12: overlap_k: unknown key, did you mean 'observables.overlap_k'?"},
       {LEAST "xyzzy: 3", "3:8: xyzzy: unknown key"},
-      {LEAST "<<: {prompts: all}", "3:1: <<: unknown key"},
+      {LEAST "<<: {prompts: all}", "3:1: a merge key (<<) is not taken, write its keys out"},
       {SOURCE("token: 3"), "2:44: models[0].source.token: unknown key, did you mean 'tokens'?"},
       {SOURCE("files: [a.h5]"), "2:37: models[0].source.files: a source of kind synthetic has no such key"},
       {"output: r.h5\nmodels: [{nmae: x, source: {kind: synthetic}}]",
@@ -452,6 +452,8 @@ static void keys_are_checked(void) {
   ALL_FAIL(list);
 }
 
+#define TEN_TIMES(text) text text text text text text text text text text
+
 /* Oracle: the contract's pattern for names and its two inequalities. */
 static void contradictions_are_found(void) {
   static const bad list[] = {
@@ -463,6 +465,10 @@ static void contradictions_are_found(void) {
        "2:17: models[0].name: '.' is not a name, expected letters, digits, '.', '_' and '-'"},
       {"output: r.h5\nmodels: [{name: \"\\uD55C\", source: {kind: synthetic}}]",
        "2:17: models[0].name: the text '\xED\x95\x9C' is not a name, expected letters, digits, '.', '_' and '-'"},
+      {"output: r.h5\nmodels: [{name: " TEN_TIMES("aaaaaaaaaaaaaaaaaaaa") "a, source: {kind: synthetic}}]",
+       "2:17: models[0].name: a name of 201 letters, expected 200 at most"},
+      {"output: r.h5\nmodels: [{name: a, source: &s {kind: synthetic}}, {name: b, source: {<<: *s}}]",
+       "2:70: a merge key (<<) is not taken, write its keys out"},
       {"output: r.h5\nmodels:\n- {name: a, source: {kind: synthetic}}\n- {name: a, source: {kind: synthetic}}",
        "4:3: models[1].name: 'a' is the name of models[0] too"},
       {SOURCE("width: 12, dimension: 10, spread: 3"),
