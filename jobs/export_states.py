@@ -12,8 +12,10 @@
 Needs torch, transformers, h5py and numpy; with --gguf-file also accelerate and gguf.
 
 Prompts come from JSON lines (files named *.jsonl, *.jsonlines, *.ndjson, *.json), {"id": 3218, "text": "..."} or {"id": 3218,
-"token_ids": [...]}, where no record has an id each has its place from 0, or from text files, whose ids are their places in the bytewise sorted list, from 0. Texts are
-stripped, tokenized (nothing is put before them; a special token that a text spells out is that token) and cut to their first --tokens tokens. Files may be compressed: .gz, .bz2, .xz, and .zst where the package zstandard is there.
+"token_ids": [...]}, where no record has an id each has its place from 0, or from text files, whose ids are their places in the bytewise
+sorted list, from 0. A record's "group", or The Pile's "meta", is the prompt's label. Texts are stripped, tokenized (nothing is put before
+them; a special token that a text spells out is that token) and cut to their first --tokens tokens. Files may be compressed: .gz, .bz2,
+.xz, and .zst where the package zstandard is there.
 
 FILE.part grows until the last prompt is in it and becomes FILE then. All of its HDF5 objects are made, with their room,
 before the first prompt, and only numbers are written after that, so it stays readable whenever the script is killed.
@@ -40,8 +42,10 @@ import time
 
 USAGE, BAD_DATA, NO_INPUT, NO_PACKAGE, IO, STOPPED, CONFIG = 64, 65, 66, 69, 74, 75, 78
 
-# tokens: list of ids or None until tokenized; where: file:line, for messages
-Prompt = collections.namedtuple("Prompt", "id text tokens where")
+MAX_GROUP = 500  # bytes of a prompt's label
+
+# tokens: list of ids or None until tokenized; where: file:line, for messages; group: its label
+Prompt = collections.namedtuple("Prompt", "id text tokens where group", defaults=(None,))
 
 
 class Failure(Exception):
@@ -226,6 +230,18 @@ def is_id(value, low, high):
     return type(value) is int and low <= value < high
 
 
+def group_of(entry, where):
+    """The label of a record: group; else meta, of The Pile's records its pile_set_name, of others' as JSON."""
+    group, meta = entry.get("group"), entry.get("meta")
+    if group is not None and not isinstance(group, str):
+        raise Failure(BAD_DATA, f"{where}: 'group' is no string")
+    if group is None and isinstance(meta, dict) and isinstance(meta.get("pile_set_name"), str):
+        group = meta["pile_set_name"]
+    if group is None and meta is not None:
+        group = meta if isinstance(meta, str) else json.dumps(meta, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    return group and group.encode(errors="replace")[:MAX_GROUP].decode(errors="ignore")
+
+
 def parse_line(text, where, vocabulary, place):
     """One prompt of a JSON lines file; its id is `place` where no record has one (None: all have)."""
     try:
@@ -247,14 +263,14 @@ def parse_line(text, where, vocabulary, place):
             entry["text"].encode()
         except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
             raise Failure(BAD_DATA, f'{where}: "text" is not Unicode text') from None
-        return Prompt(entry["id"], entry["text"], None, where)
+        return Prompt(entry["id"], entry["text"], None, where, group_of(entry, where))
     tokens = entry["token_ids"]
     if not isinstance(tokens, list):
         raise Failure(BAD_DATA, f'{where}: "token_ids" is not a list')
     for place, token in enumerate(tokens):
         if not is_id(token, 0, vocabulary):
             raise Failure(BAD_DATA, f"{where}: token_ids[{place}] is {json.dumps(token)}, expected an integer in 0..{vocabulary - 1}")
-    return Prompt(entry["id"], None, tokens, where)
+    return Prompt(entry["id"], None, tokens, where, group_of(entry, where))
 
 
 def lacks_id(line):
@@ -473,6 +489,9 @@ def create_file(path, options, settings, prompts, model):
         create_dataset(file, "token_loss", pairs + (options.tokens - 1,), "f4")
         create_dataset(file, "entropy", pairs + (options.tokens,), "f4")
         create_dataset(file, "token_ids", pairs + (options.tokens,), "i4")
+        if any(prompt.group for prompt in prompts):
+            groups = [(prompt.group or "").encode() for prompt in prompts]
+            file.create_dataset("prompt_group", data=groups, dtype=h5py.string_dtype("utf-8", max(map(len, groups))))
         if options.short_prompts == "keep":
             create_dataset(file, "n_tokens", shape[:1], "i4")[...] = [len(prompt.tokens) for prompt in prompts]
         if model.no_metric:

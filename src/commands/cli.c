@@ -341,6 +341,7 @@ const tg_variable tg_variables[] = {
     {"OMPI_COMM_WORLD_RANK",  "Of Open MPI's mpirun, with OMPI_COMM_WORLD_SIZE: which rank this is, before MPI says so"},
     {"PMIX_RANK",             "The same of srun, with SLURM_NTASKS"},
     {"PMI_RANK",              "The same of other launchers, with PMI_SIZE"},
+    {"SLURM_PROCID",          "The same of srun without PMI, with SLURM_STEP_NUM_TASKS"},
 };
 /* clang-format on */
 const int tg_n_commands = sizeof tg_commands / sizeof *tg_commands;

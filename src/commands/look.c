@@ -37,6 +37,8 @@ tg_status tg_command_validate(const char *path, const char *const *overrides, in
     for (const char *line = study.inputs; *line; line += strcspn(line, "\n") + 1)
       tg_text_print(stdout, "#   %.*s\n", (int)strcspn(line, "\n"), line);
     tg_inputs_print_aliases(stdout, "# ", config);
+    for (int m = 0; m < study.n_models; m++)
+      tg_inputs_print_left_out(stdout, "# ", tg_source_describe(study.sources[m]));
     tg_inputs_print_engine_warnings(stdout, "# ");
     st = tg_study_check_directory(config->output);
   }

@@ -82,7 +82,8 @@ typedef struct {
   tg_model_config *models;
   int n_models;
 
-  bool all_prompts; /* else the ids listed, ascending and distinct */
+  bool all_prompts;    /* else the ids listed, ascending and distinct */
+  bool common_prompts; /* of all, those whose ids every model has */
   int64_t *prompt_ids;
   int64_t n_prompt_ids;
 

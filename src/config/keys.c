@@ -49,7 +49,7 @@ const tg_key tg_keys[] = {
     KEY(SOURCE,      "synthetic", "seed",           UINT64,  IN_SOURCE(seed),               0,   0,                "1",          "1",               "seed"),
     KEY(SOURCE,      "synthetic", "slow_prompt",    INT64,   IN_SOURCE(slow_prompt),        -1,  1000000000,       "-1",         "1",               "this prompt takes slow_seconds longer; -1: none"),
     KEY(SOURCE,      "synthetic", "slow_seconds",   REAL,    IN_SOURCE(slow_seconds),       0,   1000000,          "0",          "s",               "for trying out how work is shared"),
-    KEY(ROOT,        "",          "prompts",        SPECIAL, 0,                             0,   0,                "all",        "all or ids",      "prompts to measure"),
+    KEY(ROOT,        "",          "prompts",        SPECIAL, 0,                             0,   0,                "all",        "all, common or ids", "prompts to measure; common: those that every model has and that have enough tokens for it"),
     KEY(SHUFFLE,     "",          "levels",         SPECIAL, 0,                             0,   0,                "all",        "all or levels",   "shuffle levels to measure"),
     KEY(SHUFFLE,     "",          "seed",           UINT64,  IN_CONFIG(shuffle_seed),       0,   0,                "20250117",   "1",               "seed of the shuffle"),
     KEY(OBSERVABLES, "",          "measure",        SPECIAL, 0,                             0,   0,                "all",        "all or a list of ", "what is measured"),

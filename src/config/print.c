@@ -76,7 +76,7 @@ static void print_special(FILE *out, const tg_config *c, const tg_key *key) {
   } else if (key->section == TG_SECTION_COMPUTE)
     fputs(tg_compute_kernels[c->kernel], out);
   else if (c->all_prompts)
-    fputs("all", out);
+    fputs(c->common_prompts ? "common" : "all", out);
   else
     print_list(out, c->prompt_ids, c->n_prompt_ids);
 }

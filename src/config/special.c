@@ -12,6 +12,8 @@
 
 static void read_prompts(tg_reading *r, const char *name, const tg_node *node) {
   tg_config *c = r->config;
+  c->common_prompts = c->all_prompts = tg_node_is_word(node, "common");
+  if (c->common_prompts) return;
   c->all_prompts = tg_values_all_or_list(r, name, node, INT64_MIN, INT64_MAX, &c->prompt_ids, &c->n_prompt_ids);
 }
 

@@ -120,7 +120,8 @@ bool tg_values_all_or_list(tg_reading *r, const char *name, const tg_node *node,
   *out = NULL;
   if (tg_node_is_word(node, "all")) return true;
   if (node->kind != TG_NODE_LIST) {
-    tg_reading_mistake(r, node, "%s: %s is neither 'all' nor a list of integers", name, tg_reading_shown(node));
+    tg_reading_mistake(r, node, "%s: %s is neither 'all'%s nor a list of integers", name, tg_reading_shown(node),
+                       strcmp(name, "prompts") == 0 ? ", 'common'" : "");
     return true;
   }
   *n = tg_values_list(r, name, node, low, high, out);

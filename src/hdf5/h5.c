@@ -218,6 +218,65 @@ char *tg_h5_string_dataset(hid_t place, const char *name) {
   return text;
 }
 
+hid_t tg_h5_create_texts(hid_t place, hid_t links, const char *name, char *const *texts, int64_t n) {
+  size_t longest = 1;
+  for (int64_t a = 0; a < n; a++) longest = strlen(texts[a]) > longest ? strlen(texts[a]) : longest;
+  char *packed = calloc((size_t)n, longest);
+  for (int64_t a = 0; packed && a < n; a++) memcpy(packed + (size_t)a * longest, texts[a], strlen(texts[a]));
+  const hsize_t shape = (hsize_t)n;
+  const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate_simple(1, &shape, NULL);
+  H5Tset_size(type, longest);
+  H5Tset_strpad(type, H5T_STR_NULLPAD);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  hid_t dataset = packed ? H5Dcreate2(place, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT) : -1;
+  if (dataset >= 0 && H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed) < 0) {
+    H5Dclose(dataset);
+    dataset = -1;
+  }
+  H5Tclose(type);
+  H5Sclose(space);
+  free(packed);
+  return dataset;
+}
+
+/* Texts of a fixed length, `size` bytes each, padded with zeros or spaces or ended by a zero. */
+static bool read_fixed_texts(hid_t dataset, hid_t type, size_t size, int64_t n, char **texts) {
+  char *packed = calloc((size_t)n, size);
+  bool good = packed && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, packed) >= 0;
+  for (int64_t a = 0; good && a < n; a++) {
+    const char *from = packed + (size_t)a * size;
+    size_t length = strnlen(from, size);
+    while (H5Tget_strpad(type) == H5T_STR_SPACEPAD && length > 0 && from[length - 1] == ' ') length--;
+    good = (texts[a] = strndup(from, length)) != NULL;
+  }
+  free(packed);
+  return good;
+}
+
+static bool read_variable_texts(hid_t dataset, hid_t type, hid_t space, int64_t n, char **texts) {
+  char **read = calloc((size_t)n, sizeof *read);
+  bool good = read && H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, read) >= 0;
+  for (int64_t a = 0; good && a < n; a++) good = (texts[a] = strdup(read[a] ? read[a] : "")) != NULL;
+  if (read) H5Dvlen_reclaim(type, space, H5P_DEFAULT, read);
+  free(read);
+  return good;
+}
+
+bool tg_h5_read_texts(hid_t dataset, int64_t n, char **texts) {
+  const hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
+  const bool is_text = H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_ndims(space) == 1 &&
+                       H5Sget_simple_extent_npoints(space) == n && n > 0;
+  const size_t size = is_text ? H5Tget_size(type) : 0;
+  bool good = is_text;
+  if (good && H5Tis_variable_str(type) > 0)
+    good = read_variable_texts(dataset, type, space, n, texts);
+  else if (good)
+    good = size <= MAX_TEXT / (size_t)n && read_fixed_texts(dataset, type, size, n, texts);
+  H5Tclose(type);
+  H5Sclose(space);
+  return good;
+}
+
 long tg_h5_integer_attribute(hid_t object, const char *name, long fallback) {
   if (H5Aexists(object, name) <= 0) return fallback;
   const hid_t attribute = H5Aopen(object, name, H5P_DEFAULT), type = H5Aget_type(attribute);

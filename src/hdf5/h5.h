@@ -52,6 +52,12 @@ void tg_h5_write_text_attribute(hid_t object, const char *name, const char *text
 /** A scalar string dataset as a new string, NULL when absent. */
 char *tg_h5_string_dataset(hid_t place, const char *name);
 
+/** Gives a file a dataset of n texts of UTF-8, each as long as the longest. Negative where HDF5 fails. Caller closes. */
+hid_t tg_h5_create_texts(hid_t place, hid_t links, const char *name, char *const *texts, int64_t n);
+
+/** The n texts of a dataset of one axis, of fixed or variable length, as new strings. False: it is none, or cannot be read. */
+bool tg_h5_read_texts(hid_t dataset, int64_t n, char **texts);
+
 /** Moves a block start, count between packed memory and a dataset, independently of other ranks and by pieces of 1 GiB at most: reads
  *  into `read_into`, or writes where that is NULL. rank 0: a scalar. Negative where HDF5 fails. */
 herr_t tg_h5_move(hid_t dataset, int rank, const hsize_t *start, const hsize_t *count, hid_t memory_type,

@@ -149,6 +149,19 @@ static tg_status create_fields(place *at) {
   return TG_OK;
 }
 
+static tg_status create_groups(const place *at) {
+  const tg_results_model *m = at->model;
+  if (!m->groups) return TG_OK;
+  const hid_t dataset = tg_h5_create_texts(at->group, at->links, "prompt_group", m->groups, m->n_prompts);
+  TG_TRY(created(dataset, "prompt_group"));
+  tg_status st = TG_OK;
+  if (H5DSattach_scale(dataset, at->scales[TG_AXIS_PROMPT], 0) < 0)
+    st = tg_fail(TG_EIO, TG_HERE, "axis prompt_id cannot be attached to prompt_group (%s)", tg_h5_reason());
+  if (st == TG_OK) describe(dataset, "1", "label of a prompt: its record's group, or meta", "tokengeom");
+  H5Dclose(dataset);
+  return st;
+}
+
 static tg_status create_model(hid_t file, hid_t links, const tg_results_model *model) {
   char name[256];
   snprintf(name, sizeof name, "/models/%s", model->name);
@@ -156,6 +169,7 @@ static tg_status create_model(hid_t file, hid_t links, const tg_results_model *m
   for (int axis = 0; axis < TG_N_AXES; axis++) at.scales[axis] = -1;
   tg_status st = created(at.group, name);
   if (st == TG_OK) st = create_fields(&at);
+  if (st == TG_OK) st = create_groups(&at);
   for (int axis = 0; axis < TG_N_AXES; axis++)
     if (at.scales[axis] >= 0) H5Dclose(at.scales[axis]);
   if (at.group >= 0) H5Gclose(at.group);

@@ -19,6 +19,7 @@ typedef struct {
   const char *name;
   int64_t n_prompts;
   const int64_t *prompt_ids;
+  char *const *groups; /* [n_prompts] labels of the prompts; NULL: none. Only creating the file asks for them */
   int n_levels;
   const int32_t *levels;
   int n_layers; /* clouds, L + 1 */

@@ -2,7 +2,6 @@
 
 #include "parallel/comm.h"
 #include "study/inputs.h"
-#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 
@@ -87,10 +86,7 @@ tg_status tg_prepare_sources(MPI_Comm comm, tg_study *study) {
   MPI_Comm_rank(comm, &rank);
   if (rank == 0) tg_inputs_print_aliases(stderr, "tokengeom: warning: ", study->config);
   for (int m = 0; m < study->n_models; m++) {
-    const tg_source_info *info = tg_source_describe(study->sources[m]);
-    if (rank == 0 && info->n_left_out > 0)
-      fprintf(stderr, "%s: %" PRId64 " of %" PRId64 " prompts left out, with too few tokens\n", info->model,
-              info->n_left_out, info->n_left_out + info->n_read);
+    if (rank == 0) tg_inputs_print_left_out(stderr, "", tg_source_describe(study->sources[m]));
     TG_TRY(tg_comm_agree(comm, tg_source_prepare(study->sources[m], node.ranks)));
   }
   if (rank == 0) tg_inputs_print_engine_warnings(stderr, "tokengeom: warning: ");

@@ -114,6 +114,11 @@ static tg_status create_axes(hid_t file, const tg_states_layout *layout) {
                 square[2] = {(hsize_t)i->width, (hsize_t)i->width};
   TG_TRY(create_dataset(file, "prompt_ids", H5T_STD_I64LE, 1, &prompts, H5T_NATIVE_INT64, i->prompt_ids));
   TG_TRY(create_dataset(file, "shuffle_levels", H5T_STD_I32LE, 1, &levels, H5T_NATIVE_INT32, i->levels));
+  if (i->groups) {
+    const hid_t groups = tg_h5_create_texts(file, H5P_DEFAULT, "prompt_group", i->groups, i->n_prompts);
+    TG_CHECK(groups >= 0, TG_EIO, "prompt_group cannot be written (%s)", tg_h5_reason());
+    H5Dclose(groups);
+  }
   if (has_short_prompts(i))
     TG_TRY(create_dataset(file, "n_tokens", H5T_STD_I32LE, 1, &prompts, H5T_NATIVE_INT32, i->n_tokens_of));
   if (layout->metric)

@@ -174,6 +174,39 @@ static tg_status append_prompts(tg_source_info *info, int64_t more) {
   return TG_OK;
 }
 
+/* Labels of the prompts from `first` on, as this file has them. */
+static tg_status read_labels(state *s, const stored_file *f, char **labels) {
+  const hid_t dataset = H5Dopen2(s->file, "prompt_group", H5P_DEFAULT);
+  TG_CHECK(dataset >= 0, TG_EDATA, "%s: prompt_group is no dataset", f->path);
+  tg_status st = tg_h5_check_storage(f->path, "prompt_group", dataset);
+  if (st == TG_OK && !tg_h5_read_texts(dataset, f->n_prompts, labels))
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: prompt_group cannot be read, expected a text for each of %" PRId64 " prompts",
+                 f->path, f->n_prompts);
+  H5Dclose(dataset);
+  for (int64_t p = 0; st == TG_OK && p < f->n_prompts; p++)
+    if (strlen(labels[p]) > TG_MAX_GROUP)
+      st = tg_fail(TG_EDATA, TG_HERE, "%s: prompt_group[%" PRId64 "] has %zu bytes, expected %d at most", f->path, p,
+                   strlen(labels[p]), TG_MAX_GROUP);
+  return st;
+}
+
+/* Labels of the prompts that were added last; where one file has them, those of the others are empty. */
+static tg_status read_groups(state *s, const stored_file *f, tg_source_info *info) {
+  const bool has = tg_h5_has(s->file, "prompt_group");
+  if (!has && !info->groups) return TG_OK;
+  const int64_t first = info->n_prompts - f->n_prompts, known = info->groups ? first : 0;
+  char **groups = realloc(info->groups, (size_t)info->n_prompts * sizeof *groups);
+  TG_CHECK(groups, TG_EINTERNAL, "%s: no memory for the prompts' labels", f->path);
+  info->groups = groups;
+  memset(groups + known, 0, (size_t)(info->n_prompts - known) * sizeof *groups);
+  if (has) TG_TRY(read_labels(s, f, groups + first));
+  for (int64_t p = known; p < info->n_prompts; p++) {
+    if (!groups[p]) groups[p] = tg_copy_string("");
+    TG_CHECK(groups[p], TG_EINTERNAL, "%s: no memory for the prompts' labels", f->path);
+  }
+  return TG_OK;
+}
+
 static tg_status read_prompts(state *s, const stored_file *f, tg_source_info *info) {
   const hsize_t count = (hsize_t)f->n_prompts;
   TG_TRY(append_prompts(info, f->n_prompts));
@@ -188,7 +221,7 @@ static tg_status read_prompts(state *s, const stored_file *f, tg_source_info *in
                "%s: n_tokens[%" PRId64 "] is %d, expected 1 to %d", f->path, p, lengths[p], f->n_tokens);
   }
   info->n_prompts += f->n_prompts;
-  return TG_OK;
+  return read_groups(s, f, info);
 }
 
 static tg_status read_levels(state *s, const stored_file *f, int n_levels, int32_t *levels) {

@@ -267,6 +267,19 @@ static const tg_source_kind_calls calls = {destroy,          read_cloud,    elem
 
 /* ---- opening ---- */
 
+/* Where one prompt has a label, those without have an empty one. */
+static tg_status copy_groups(const tg_token_table *t, tg_source_info *info) {
+  int64_t labelled = 0;
+  for (int64_t p = 0; t->groups && p < t->n; p++) labelled += t->groups[p] != NULL;
+  if (labelled == 0) return TG_OK;
+  TG_TRY(TG_ALLOC(t->n, &info->groups));
+  for (int64_t p = 0; p < t->n; p++) {
+    info->groups[p] = tg_copy_string(t->groups[p] ? t->groups[p] : "");
+    TG_CHECK(info->groups[p], TG_EINTERNAL, "no memory for the prompts' labels");
+  }
+  return TG_OK;
+}
+
 static tg_status describe(const state *s, tg_source_info *info) {
   const tg_model_info *m = tg_model_file_describe(s->file);
   const size_t n = (size_t)s->t->n;
@@ -293,6 +306,7 @@ static tg_status describe(const state *s, tg_source_info *info) {
   TG_TRY(TG_ALLOC(s->n_levels, &info->levels));
   memcpy(info->prompt_ids, s->t->ids, n * sizeof *s->t->ids);
   memcpy(info->n_tokens_of, s->t->lengths, n * sizeof *s->t->lengths);
+  TG_TRY(copy_groups(s->t, info));
   for (int64_t p = 0; p < s->t->n; p++)
     if (s->t->lengths[p] > info->n_tokens) info->n_tokens = s->t->lengths[p];
   for (int level = 0; level < s->n_levels; level++) info->levels[level] = level;

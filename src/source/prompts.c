@@ -74,6 +74,30 @@ static tg_status take_token_ids(const json_t *list, tg_prompt *prompt) {
   return TG_OK;
 }
 
+/* A copy of a label, cut between two characters where it is long. */
+static tg_status copy_group(const char *text, tg_prompt *prompt) {
+  size_t length = strlen(text);
+  if (length > TG_MAX_GROUP)
+    for (length = TG_MAX_GROUP; length > 0 && (text[length] & 0xC0) == 0x80;) length--;
+  TG_TRY(TG_ALLOC(length + 1, &prompt->group));
+  memcpy(prompt->group, text, length);
+  return TG_OK;
+}
+
+/* The label of a record: `group`; else `meta`, of The Pile's records its pile_set_name, of others' as JSON. */
+static tg_status take_group(const json_t *object, tg_prompt *prompt) {
+  const json_t *group = json_object_get(object, "group"), *meta = json_object_get(object, "meta");
+  const json_t *pile = json_object_get(meta, "pile_set_name"), *label = group ? group : json_is_string(pile) ? pile : meta;
+  TG_CHECK(!group || json_is_string(group), TG_EDATA, "%s: 'group' is no string", tg_prompt_place(prompt));
+  if (!label || json_is_null(label)) return TG_OK;
+  if (json_is_string(label)) return copy_group(json_string_value(label), prompt);
+  char *text = json_dumps(label, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+  TG_CHECK(text, TG_EINTERNAL, "%s: no memory for 'meta'", tg_prompt_place(prompt));
+  const tg_status st = copy_group(text, prompt);
+  free(text);
+  return st;
+}
+
 /* prompt->id: what a record without an id gets. first: it decides whether they have one. */
 static tg_status take_object(const json_t *object, bool first, bool *without_ids, tg_prompt *prompt) {
   const char *place = tg_prompt_place(prompt);
@@ -88,6 +112,7 @@ static tg_status take_object(const json_t *object, bool first, bool *without_ids
   TG_CHECK(!text || !token_ids, TG_EDATA, "%s: both 'text' and 'token_ids', expected one of them", place);
   TG_CHECK(!text || json_is_string(text), TG_EDATA, "%s: 'text' is no string", place);
   if (id) prompt->id = json_integer_value(id);
+  TG_TRY(take_group(object, prompt));
   return text ? take_text(json_string_value(text), json_string_length(text), prompt)
               : take_token_ids(token_ids, prompt);
 }
@@ -116,6 +141,7 @@ static tg_status show(reading *r, tg_prompt *prompt, tg_status st) {
   if (st == TG_OK) st = r->visit(r->context, prompt);
   free(prompt->text);
   free(prompt->token_ids);
+  free(prompt->group);
   r->n++;
   return st;
 }

@@ -50,20 +50,41 @@ static tg_status check_ids(const tg_source_info *info) {
   return st;
 }
 
-/* Keeps the listed prompts, in the source's order. Every listed id must be there. */
-static tg_status select_prompts(const tg_config *config, tg_source *source) {
+/* Keeps the prompts of these ids [n], ascending, in the source's order. */
+static void keep(tg_source *source, const int64_t *ids, int64_t n) {
   tg_source_info *info = &source->parts.info;
-  TG_TRY(TG_ALLOC(info->n_prompts, &source->prompt_place));
   int64_t kept = 0;
-  info->n_read = info->n_prompts;
   for (int64_t p = 0; p < info->n_prompts; p++) {
-    if (!config->all_prompts && !contains(config->prompt_ids, config->n_prompt_ids, info->prompt_ids[p])) continue;
-    source->prompt_place[kept] = p;
+    if (!contains(ids, n, info->prompt_ids[p])) continue;
+    source->prompt_place[kept] = source->prompt_place[p];
     info->prompt_ids[kept] = info->prompt_ids[p];
+    if (info->groups) { /* those of prompts that are left out move behind: they are freed with the others */
+      char *group = info->groups[kept];
+      info->groups[kept] = info->groups[p];
+      info->groups[p] = group;
+    }
     info->n_tokens_of[kept++] = info->n_tokens_of[p];
   }
   info->n_prompts = kept;
-  if (config->all_prompts || kept == config->n_prompt_ids) return TG_OK;
+}
+
+void tg_source_keep_common(tg_source *source, const int64_t *ids, int64_t n) {
+  tg_source_info *info = &source->parts.info;
+  const int64_t before = info->n_prompts;
+  keep(source, ids, n);
+  info->n_not_common = before - info->n_prompts;
+}
+
+/* Every listed id must be there. */
+static tg_status select_prompts(const tg_config *config, tg_source *source) {
+  tg_source_info *info = &source->parts.info;
+  TG_TRY(TG_ALLOC(info->n_prompts, &source->prompt_place));
+  for (int64_t p = 0; p < info->n_prompts; p++) source->prompt_place[p] = p;
+  info->n_read = info->n_prompts;
+  if (config->all_prompts) return TG_OK;
+  keep(source, config->prompt_ids, config->n_prompt_ids);
+  const int64_t kept = info->n_prompts;
+  if (kept == config->n_prompt_ids) return TG_OK;
   for (int64_t a = 0; a < config->n_prompt_ids; a++) {
     bool found = false;
     for (int64_t p = 0; p < kept && !found; p++) found = info->prompt_ids[p] == config->prompt_ids[a];
@@ -159,12 +180,19 @@ tg_status tg_source_create(const tg_config *config, int model, const tg_token_ta
   return st;
 }
 
+static void free_groups(tg_source_info *info) {
+  const int64_t n = info->n_read > info->n_prompts ? info->n_read : info->n_prompts; /* before any are selected, and after */
+  for (int64_t p = 0; info->groups && p < n; p++) free(info->groups[p]);
+  free(info->groups);
+}
+
 void tg_source_destroy(tg_source **source) {
   tg_source *s = *source;
   if (!s) return;
   if (s->parts.calls && s->parts.state) s->parts.calls->destroy(s->parts.state);
   free(s->parts.info.model);
   free(s->parts.info.prompt_ids);
+  free_groups(&s->parts.info);
   free(s->parts.info.levels);
   free(s->parts.info.n_tokens_of);
   free(s->parts.identity);

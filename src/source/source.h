@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { TG_MAX_GROUP = 500 }; /* bytes of a prompt's label */
+
 typedef struct tg_source tg_source;
 
 /** What a source holds, restricted to the prompts and levels that the config selects. Owned by the source. */
@@ -22,6 +24,7 @@ typedef struct {
   int64_t *prompt_ids;                     /* [n_prompts] */
   int32_t *levels;                         /* [n_levels] */
   int32_t *n_tokens_of;                    /* [n_prompts], 1..n_tokens */
+  char **groups;                           /* [n_prompts] labels of prompts, "": none; NULL: there are none, or another process has them */
   int last_layer_normalized;               /* 0, 1; -1 not said */
   bool has_loss, has_token_loss, has_entropy, has_token_ids;
   bool has_metric;           /* W^T W is stored */
@@ -37,6 +40,7 @@ typedef struct {
   bool measured;             /* no clouds, tokens or width: rows are read, of clouds that others measured */
   int64_t n_left_out;        /* prompts with too few tokens */
   int64_t n_read;            /* prompts that the source has beside those, before any are selected */
+  int64_t n_not_common;      /* prompts left out as another model of the study does not have them */
   char *const *files;        /* [n_files] that are read while a run goes on: hidden states, all parts of a model */
   int n_files;
 } tg_source_info;
@@ -47,6 +51,7 @@ typedef struct {
   int width;
   int64_t *ids;              /* [n] */
   int32_t *lengths, *tokens; /* [n], [n][width] */
+  char **groups;             /* [n] labels, NULL where there is none; NULL in another process */
 } tg_token_table;
 
 /** Opens the source of model number `model` of a study and checks all that can be checked without reading activations.
@@ -61,6 +66,9 @@ const tg_token_table *tg_source_tokens(const tg_source *source);
 void tg_source_destroy(tg_source **source); /* safe on NULL, leaves NULL */
 
 const tg_source_info *tg_source_describe(const tg_source *source);
+
+/** Keeps of the selected prompts those that all models have: ids [n], ascending. */
+void tg_source_keep_common(tg_source *source, const int64_t *ids, int64_t n);
 
 /** Reads one cloud as stored, info.cloud_bytes at most, into raw. errors TG_EDATA, TG_EIO */
 tg_status tg_source_read(tg_source *source, int64_t p, int s, int l, void *raw);

@@ -128,7 +128,9 @@ static tg_status reserve(reading *r) {
   if (lengths) t->lengths = lengths;
   int32_t *tokens = realloc(t->tokens, room * (size_t)t->width * sizeof *tokens);
   if (tokens) t->tokens = tokens;
-  TG_CHECK(ids && lengths && tokens, TG_EINTERNAL, "no memory for %zu prompts of %d tokens", room, t->width);
+  char **groups = realloc(t->groups, room * sizeof *groups);
+  if (groups) t->groups = groups;
+  TG_CHECK(ids && lengths && tokens && groups, TG_EINTERNAL, "no memory for %zu prompts of %d tokens", room, t->width);
   r->room = (int64_t)room;
   return TG_OK;
 }
@@ -145,6 +147,8 @@ static tg_status take(void *context, tg_prompt *prompt) {
   TG_TRY(reserve(r));
   t->ids[t->n] = prompt->id;
   t->lengths[t->n] = n;
+  t->groups[t->n] = prompt->group;
+  prompt->group = NULL;
   memcpy(t->tokens + t->n * t->width, prompt->token_ids, (size_t)n * sizeof *t->tokens);
   memset(t->tokens + t->n * t->width + n, 0, (size_t)(t->width - n) * sizeof *t->tokens);
   t->n++;
@@ -169,5 +173,7 @@ void tg_tokens_free(tg_token_table *table) {
   free(table->ids);
   free(table->lengths);
   free(table->tokens);
+  for (int64_t p = 0; table->groups && p < table->n; p++) free(table->groups[p]);
+  free(table->groups);
   *table = (tg_token_table){0};
 }

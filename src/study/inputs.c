@@ -3,7 +3,6 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "hdf5/look.h"
-#include "source/source.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +98,15 @@ void tg_inputs_print_aliases(FILE *out, const char *prefix, const tg_config *con
   if (config->n_aliases > 0)
     tg_text_print(out, "%s%" PRId64 " matches of globs are other names of files that are taken already, as %s is\n",
                   prefix, config->n_aliases, config->alias);
+}
+
+void tg_inputs_print_left_out(FILE *out, const char *prefix, const tg_source_info *info) {
+  if (info->n_left_out > 0)
+    fprintf(out, "%s%s: %" PRId64 " of %" PRId64 " prompts left out, with too few tokens\n", prefix, info->model,
+            info->n_left_out, info->n_left_out + info->n_read);
+  if (info->n_not_common > 0)
+    fprintf(out, "%s%s: %" PRId64 " of %" PRId64 " prompts left out, which another model does not have\n", prefix,
+            info->model, info->n_not_common, info->n_not_common + info->n_prompts);
 }
 
 void tg_inputs_print_engine_warnings(FILE *out, const char *prefix) {

@@ -3,10 +3,14 @@
 #define TG_INPUTS_H
 
 #include "config/config.h"
+#include "source/source.h"
 #include <stdio.h>
 
 /** Says behind a prefix, where it was so, that files of globs have other names, and are taken once. */
 void tg_inputs_print_aliases(FILE *out, const char *prefix, const tg_config *config);
+
+/** Says behind a prefix, where it is so, how many prompts of a source are left out and why. */
+void tg_inputs_print_left_out(FILE *out, const char *prefix, const tg_source_info *info);
 
 /** Prints what the engine warned of so far, a line each. */
 void tg_inputs_print_engine_warnings(FILE *out, const char *prefix);

@@ -1,6 +1,7 @@
 #include "study/provenance.h"
 
 #include "base/memory.h"
+#include "study/inputs.h"
 #include "version.h"
 #include <cblas.h>
 #include <gsl/gsl_version.h>
@@ -109,9 +110,7 @@ static tg_status add_models(tg_provenance_list *list, const tg_study *study) {
       fprintf(out, "%s: %d layers, published summaries\n", info->model, info->n_layers);
       continue;
     }
-    if (info->n_left_out > 0)
-      fprintf(out, "%s: %" PRId64 " of %" PRId64 " prompts left out, with too few tokens\n", info->model,
-              info->n_left_out, info->n_left_out + info->n_read);
+    tg_inputs_print_left_out(out, "", info);
     fprintf(out, "%s: %d layers, width %d, last layer %s\n", info->model, info->n_layers, info->width,
             info->last_layer_normalized < 0 ? "not said to be normalized or not"
             : info->last_layer_normalized   ? "normalized"

@@ -24,6 +24,7 @@ static tg_results_model describe_model(const tg_config *config, const tg_source_
   tg_results_model model = {.name = info->model,
                             .n_prompts = info->n_prompts,
                             .prompt_ids = info->prompt_ids,
+                            .groups = info->groups,
                             .n_levels = info->n_levels,
                             .levels = info->levels,
                             .n_layers = info->n_layers,
@@ -92,6 +93,53 @@ tg_status tg_study_check_inputs(const tg_study *study) {
   return TG_OK;
 }
 
+static int by_size(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* Of ids [n], ascending, those that a source has, at the front; how many. ids of one source occur once. */
+static int64_t intersect(int64_t *ids, int64_t n, const tg_source_info *info, int64_t *sorted) {
+  int64_t kept = 0;
+  memcpy(sorted, info->prompt_ids, (size_t)info->n_prompts * sizeof *sorted);
+  qsort(sorted, (size_t)info->n_prompts, sizeof *sorted, by_size);
+  for (int64_t a = 0, b = 0; a < n && b < info->n_prompts;) {
+    if (ids[a] == sorted[b]) ids[kept++] = ids[a];
+    if (ids[a] <= sorted[b])
+      a++;
+    else
+      b++;
+  }
+  return kept;
+}
+
+/* Every model keeps the prompts that all of them have. */
+static tg_status keep_common(tg_study *study) {
+  int64_t *ids = NULL, *sorted = NULL, n = 0, longest = 0;
+  for (int m = 0; m < study->n_models; m++) {
+    const int64_t has = tg_source_describe(study->sources[m])->n_prompts;
+    longest = has > longest ? has : longest;
+  }
+  tg_status st = TG_ALLOC(longest, &ids);
+  if (st == TG_OK) st = TG_ALLOC(longest, &sorted);
+  for (int m = 0; st == TG_OK && m < study->n_models; m++) {
+    const tg_source_info *info = tg_source_describe(study->sources[m]);
+    if (m == 0) {
+      n = info->n_prompts;
+      memcpy(ids, info->prompt_ids, (size_t)n * sizeof *ids);
+      qsort(ids, (size_t)n, sizeof *ids, by_size);
+    } else
+      n = intersect(ids, n, info, sorted);
+  }
+  if (st == TG_OK && n == 0)
+    st = tg_fail(TG_EDATA, TG_HERE, "%s: prompts: common: no id is among the prompts of every model",
+                 study->config->path);
+  for (int m = 0; st == TG_OK && m < study->n_models; m++) tg_source_keep_common(study->sources[m], ids, n);
+  free(ids);
+  free(sorted);
+  return st;
+}
+
 /* The config's kernel, or the best one here. */
 static tg_status choose_kernel(const tg_config *config, tg_kernel *kernel) {
   *kernel = config->kernel > 0 ? (tg_kernel)(config->kernel - 1) : tg_kernel_best();
@@ -106,10 +154,11 @@ tg_status tg_study_open(const tg_config *config, const tg_token_table *prompts, 
   TG_TRY(TG_ALLOC(config->n_models, &out->sources));
   TG_TRY(TG_ALLOC(config->n_models, &out->models));
   TG_TRY(choose_kernel(config, &out->kernel));
-  for (int m = 0; m < config->n_models; m++) {
+  for (int m = 0; m < config->n_models; m++)
     TG_TRY(tg_source_create(config, m, prompts && prompts[m].n > 0 ? &prompts[m] : NULL, &out->sources[m]));
+  if (config->common_prompts) TG_TRY(keep_common(out));
+  for (int m = 0; m < config->n_models; m++)
     out->models[m] = describe_model(config, tg_source_describe(out->sources[m]));
-  }
   TG_TRY(check_names(out));
   TG_TRY(note_files(out));
   return join_identities(out);

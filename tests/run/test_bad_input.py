@@ -177,6 +177,18 @@ class Refused(support.Case):
             with h5py.File(self.path("results.h5")) as file:
                 self.assertIn(f"last layer {says}\n", file["provenance/models"].asstr()[()])
 
+    def test_labels(self):
+        for values, named in ((np.arange(2), "prompt_group cannot be read"), (np.array([b"a"]), "a text for each of 2 prompts"),
+                              (np.array([[b"a", b"b"]]), "a text for each of 2 prompts"),
+                              (np.array([b"a", b"b" * 501]), r"prompt_group[1] has 501 bytes, expected 500 at most")):
+            self.replace("prompt_group", values)
+            self.refuse(BAD_DATA, "a.h5: ", named)
+        for values in (np.array([b"a", b"bc"]), np.array(["a", "bc"], dtype=h5py.string_dtype())):
+            self.replace("prompt_group", values)
+            self.run_ok("run", self.config(files("a.h5")), "--force")
+            with h5py.File(self.path("results.h5")) as file:
+                self.assertEqual(file["models/model/prompt_group"][()].tolist(), [b"a", b"bc"])
+
     def test_prompt_ids_twice(self):
         self.write(ids=[4, 4])
         self.refuse(BAD_DATA, "4", "twice", ranks=RANKS)

@@ -336,6 +336,56 @@ class Same(Case):
             self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
             self.assertIn("tiny.jsonl: no prompt has 64 tokens, the longest of 2 has 63", result.errors[0])
 
+    def test_labels_of_prompts(self):
+        """The Pile's own records: places are ids, pile_set_name is a label; in results, in extracted states, and from there in results."""
+        model = Llama()
+        source = self.source(model)
+        rows = token_rows(model.vocabulary, (64, 37, 64, 64))
+        labels = ["Pile-CC", "Github", "\u4e2d", None]
+        records = [{"token_ids": row, "meta": {"pile_set_name": label}} if label else {"token_ids": row} for row, label in zip(rows, labels)]
+        self.path("tiny.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        expected = self.study(source)
+        self.assertEqual(expected["model/prompt_id"].tolist(), [0, 2, 3])
+        self.assertEqual([label.decode() for label in expected["model/prompt_group"]], ["Pile-CC", "\u4e2d", ""])
+        self.assert_same_bytes(self.study(source, ranks=3), expected, "3 ranks:")
+        self.extract(source, ranks=2)
+        self.assert_same_bytes(self.study(files("states.h5"), ranks=2), expected, "from a file:")
+        got = self.study(source, prompts=[2, 3])
+        self.assertEqual([label.decode() for label in got["model/prompt_group"]], ["\u4e2d", ""])
+        with h5py.File(self.path("results.h5")) as file:
+            self.assertEqual(file["models/model/prompt_group"].dims[0][0], file["models/model/prompt_id"])
+        self.path("tiny.jsonl").write_text("".join(json.dumps({"token_ids": row}) + "\n" for row in rows))
+        self.assertNotIn("model/prompt_group", self.study(source))
+
+    def test_prompts_that_all_models_can_use(self):
+        """Three models whose tokenizers make more or fewer tokens of the prompts; a stored one in another order."""
+        rows = token_rows(200, (64, 40, 64, 20, 64, 64))
+        long, short = self.source(Llama(), rows, name="long"), self.source(Llama(seed=2), rows, name="short", tokens=32)
+        self.extract(long)
+        with h5py.File(self.path("states.h5"), "a") as file:  # ids 10, 12, 14, 15
+            file["prompt_ids"][...] = [15, 14, 10, 11]
+        for ranks in (None, 3):
+            config = self.config(long, short, files("states.h5"), prompts="common", shuffle={"levels": [0]})
+            result = self.run_ok("run", config, "--force", ranks=ranks)
+            for line in ("2 of 6 prompts left out, with too few tokens", "1 of 4 prompts left out, which another model does not have",
+                         "2 of 5 prompts left out, which another model does not have"):
+                self.assertIn(line, result.err)
+            got = support.load_models(self.path("results.h5"))
+            self.assertEqual([got[f"model{m}/prompt_id"].tolist() for m in ("", 1, 2)], [[10, 14, 15], [10, 14, 15], [15, 14, 10]])
+            ids = [got[f"model{m}/prompt_id"].tolist() for m in ("", 1)]
+            for m, source in enumerate((long, short)):
+                alone = self.study(source, prompts=ids[m], shuffle={"levels": [0]}, output="alone.h5")
+                name = ("model", "model1")[m]
+                mine = {path.replace(name + "/", "model/", 1): v for path, v in got.items() if path.startswith(name + "/")}
+                self.assert_same_bytes(mine, alone, name)
+        self.run_ok("run", config, "--resume")
+        self.assertIn("# model1: 2 of 5 prompts left out, which another", self.run_ok("validate", config, "--set", "output=other.h5").out)
+        with h5py.File(self.path("states.h5"), "a") as file:
+            file["prompt_ids"][...] = [1, 2, 3, 4]
+        result = support.run("run", config, "--force", ranks=2)
+        self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
+        self.assertIn("prompts: common: no id is among the prompts of every model", result.errors[0])
+
     def test_dry_run(self):
         model = Llama()
         result = self.run_ok("run", self.config(self.source(model)), "--dry-run", "--ranks", "2")

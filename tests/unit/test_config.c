@@ -373,8 +373,8 @@ static void numbers_are_strict(void) {
 /* Oracle: the contract of each list. */
 static void lists_are_strict(void) {
   static const bad list[] = {
-      {LEAST "prompts: some", "3:10: prompts: 'some' is neither 'all' nor a list of integers"},
-      {LEAST "prompts: 3", "3:10: prompts: '3' is neither 'all' nor a list of integers"},
+      {LEAST "prompts: some", "3:10: prompts: 'some' is neither 'all', 'common' nor a list of integers"},
+      {LEAST "prompts: 3", "3:10: prompts: '3' is neither 'all', 'common' nor a list of integers"},
       {LEAST "prompts: []", "3:1: prompts: the list is empty, expected 'all' or some integers"},
       {LEAST "prompts: [3, 1, 3]", "3:17: prompts: 3 is listed twice"},
       {LEAST "prompts: [1, x]",
@@ -572,7 +572,7 @@ static void all_mistakes_come_at_once(void) {
              "@c.yaml:1:45: models[0].source.tokens: 'x' is not an integer, expected 1 to 65536\n"
              "@c.yaml:1:54: models[0].source.seed: '-1' is out of range, expected 0 to 18446744073709551615\n"
              "@c.yaml:1:64: models[0].source.seed: the key is given twice, first in line 1\n"
-             "@c.yaml:4:10: prompts: the text 'two?lines' is neither 'all' nor a list of integers\n"
+             "@c.yaml:4:10: prompts: the text 'two?lines' is neither 'all', 'common' nor a list of integers\n"
              "@c.yaml:2:16: shuffle.sed: unknown key, did you mean 'seed'?\n"
              "@c.yaml:3:30: observables.scales: 'y' is not an integer, expected 2 to 65534\n"
              "@c.yaml:3:15: observables.scales: 3 is odd, expected even ranks n2 = 2 n1");
@@ -728,7 +728,7 @@ static void missing_files_are_named(void) {
              "@c.yaml:2:39: models[0].source.files: @dangling.h5: No such file or directory");
   fails_with(TG_ECONFIG, HDF5("files: [no.h5]") "prompts: x\n", NULL,
              "@c.yaml:2:40: models[0].source.files: @no.h5: No such file or directory\n"
-             "@c.yaml:3:10: prompts: 'x' is neither 'all' nor a list of integers");
+             "@c.yaml:3:10: prompts: 'x' is neither 'all', 'common' nor a list of integers");
   fails_with(TG_ENOINPUT, HDF5("files: b.h5"), "models.0.source.files=no.h5",
              "--set models.0.source.files=no.h5: models[0].source.files: @no.h5: No such file or directory");
   write_text("r.h5", "");

@@ -44,6 +44,7 @@ static tg_status keep(void *context, tg_prompt *prompt) {
   all->items[all->n++] = *prompt;
   prompt->text = NULL;
   prompt->token_ids = NULL;
+  prompt->group = NULL;
   return TG_OK;
 }
 
@@ -56,6 +57,7 @@ static void free_prompts(prompt_list *prompts) {
   for (int64_t p = 0; p < prompts->n; p++) {
     free(prompts->items[p].text);
     free(prompts->items[p].token_ids);
+    free(prompts->items[p].group);
   }
   free(prompts->items);
   *prompts = (prompt_list){NULL, 0};
@@ -159,6 +161,38 @@ static void texts_are_read(void) {
   CU_ASSERT(has_text(&prompts.items[1], "{\"id\": 7, \"texts\": \"no JSON lines\"}"));
   CU_ASSERT(prompts.items[2].length == 5 && memcmp(prompts.items[2].text, "a\0b \0", 5) == 0); /* NUL is no space */
   free_prompts(&prompts);
+}
+
+/* Oracle: the rule of prompts.h: group, else meta, and of that pile_set_name; JSON with sorted keys; TG_MAX_GROUP bytes, whole characters. */
+static void records_have_labels(void) {
+  static const struct {
+    const char *more, *label;
+  } list[] = {{"", NULL},
+              {", \"group\": \"a\", \"meta\": \"b\"", "a"},
+              {", \"meta\": \"b\"", "b"},
+              {", \"meta\": null", NULL},
+              {", \"meta\": {\"pile_set_name\": \"Pile-CC\", \"n\": 1}", "Pile-CC"},
+              {", \"meta\": {\"pile_set_name\": 3, \"a\": [1, 2]}", "{\"a\":[1,2],\"pile_set_name\":3}"},
+              {", \"meta\": 1.5", "1.5"}};
+  for (size_t a = 0; a < sizeof list / sizeof list[0]; a++) {
+    char line[200];
+    prompt_list got;
+    snprintf(line, sizeof line, "{\"id\": 1, \"text\": \"x\"%s}\n", list[a].more);
+    put_text(0, "a.jsonl", line);
+    CU_ASSERT_FATAL(read_prompts(1, &got) == TG_OK);
+    const char *label = got.items[0].group;
+    CU_ASSERT(label && list[a].label ? strcmp(label, list[a].label) == 0 : !label && !list[a].label);
+    free_prompts(&got);
+  }
+  char line[1200];
+  prompt_list got;
+  snprintf(line, sizeof line, "{\"id\": 1, \"text\": \"x\", \"group\": \"%0499d\xE4\xB8\xAD\"}\n", 7);
+  put_text(0, "a.jsonl", line);
+  CU_ASSERT_FATAL(read_prompts(1, &got) == TG_OK);
+  CU_ASSERT(strlen(got.items[0].group) == 499 && TG_MAX_GROUP == 500);
+  free_prompts(&got);
+  put_text(0, "a.jsonl", "{\"id\": 1, \"text\": \"x\", \"group\": 3}\n");
+  refuse(1, TG_EDATA, "a.jsonl:1: 'group' is no string");
 }
 
 /* Oracle: the definition: records without ids have their places, over all files; all have them, or none. */
@@ -472,6 +506,7 @@ int main(void) {
   CU_TestInfo tests[] = {{"lines are read", lines_are_read},
                          {"files are joined", files_are_joined},
                          {"texts are read", texts_are_read},
+                         {"records have labels", records_have_labels},
                          {"places are ids", places_are_ids},
                          {"compressed files are read", compressed_files_are_read},
                          {"files that are no texts are refused", files_that_are_no_texts_are_refused},
