@@ -56,3 +56,19 @@ void tg_text_cell(FILE *out, const char *text) {
   }
   if (quoted) fputc('"', out);
 }
+
+void tg_text_drop_directories(char *text) {
+  char *to = text;
+  for (char *line = text, *end; *line; line = end) {
+    end = line + strcspn(line, "\n");
+    end += *end == '\n';
+    char *first = line, *last = end;
+    while (first < end && !(*first == '/' && (first == line || first[-1] == ' ' || first[-1] == '"'))) first++;
+    while (last > first && last[-1] != '/') last--;
+    memmove(to, line, (size_t)(first - line));
+    to += first - line;
+    memmove(to, last, (size_t)(end - last));
+    to += end - last;
+  }
+  *to = '\0';
+}

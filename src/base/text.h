@@ -17,4 +17,8 @@ void tg_text_print(FILE *out, const char *format, ...) __attribute__((format(pri
  *  would take it for a formula: it begins with = + - @, a tab or a carriage return. */
 void tg_text_cell(FILE *out, const char *text);
 
+/** Takes the directories out of the one absolute path that a line may hold, in place: what a study is made from is the same when it was
+ *  moved. */
+void tg_text_drop_directories(char *text);
+
 #endif

@@ -219,6 +219,7 @@ char *tg_h5_string_dataset(hid_t place, const char *name) {
 }
 
 hid_t tg_h5_create_texts(hid_t place, hid_t links, const char *name, char *const *texts, int64_t n) {
+  if (n < 1) return -1;
   size_t longest = 1;
   for (int64_t a = 0; a < n; a++) longest = strlen(texts[a]) > longest ? strlen(texts[a]) : longest;
   char *packed = calloc((size_t)n, longest);

@@ -19,23 +19,6 @@ static const char *section_of(const char *text, const char *line) {
   return section;
 }
 
-/* Takes the directories out of the one path that a line may hold: a study that was moved is the same. */
-static void drop_directories(char *text) {
-  char *to = text;
-  for (char *line = text, *end; *line; line = end) {
-    end = line + strcspn(line, "\n");
-    end += *end == '\n';
-    char *first = line, *last = end;
-    while (first < end && !(*first == '/' && (first == line || first[-1] == ' ' || first[-1] == '"'))) first++;
-    while (last > first && last[-1] != '/') last--;
-    memmove(to, line, (size_t)(first - line));
-    to += first - line;
-    memmove(to, last, (size_t)(end - last));
-    to += end - last;
-  }
-  *to = '\0';
-}
-
 /* Names the first difference of two texts that are not the same, in a and b. */
 static tg_status differ(const tg_study *study, const char *what, const char *before, const char *a, const char *b) {
   while (*a && *a == *b) a++, b++;
@@ -54,8 +37,8 @@ static tg_status compare(const tg_study *study, const char *name, const char *wh
   tg_status st = after ? tg_results_read_provenance(study->config->output, name, &before)
                        : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
   if (st == TG_OK) {
-    drop_directories(before);
-    drop_directories(after);
+    tg_text_drop_directories(before);
+    tg_text_drop_directories(after);
     if (strcmp(before, after) != 0) st = differ(study, what, before, before, after);
   }
   free(before);

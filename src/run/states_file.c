@@ -3,6 +3,7 @@
 #include "base/clones.h"
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "hdf5/h5.h"
 #include "parallel/comm.h"
 #include <stdio.h>
@@ -178,10 +179,15 @@ tg_status tg_states_check(const tg_states_layout *layout, bool *there) {
   char *origin = opened == TG_OK ? tg_h5_string_dataset(file, "origin") : NULL;
   const bool marked = origin && has_checksums(file);
   if (opened == TG_OK) H5Fclose(file);
-  const char *a = origin ? origin : "", *b = layout->origin;
+  char *now = tg_copy_string(layout->origin);
+  const char *a = origin ? origin : "", *b = now ? now : "";
+  if (origin) tg_text_drop_directories(origin);
+  if (now) tg_text_drop_directories(now);
   while (*a && *a == *b) a++, b++;
-  tg_status st = TG_OK;
-  if (!origin)
+  tg_status st = now ? TG_OK : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
+  if (!now)
+    *there = false;
+  else if (!origin)
     *there = false; /* killed while it was being made */
   else if (*a != *b) {
     while (a > origin && a[-1] != '\n') a--, b--;
@@ -191,6 +197,7 @@ tg_status tg_states_check(const tg_states_layout *layout, bool *there) {
     st =
         tg_fail(TG_ECONFIG, TG_HERE, "%s: is left from an earlier version, without checksums; remove it", layout->part);
   free(origin);
+  free(now);
   return st;
 }
 

@@ -13,15 +13,25 @@
 static char reason[512], warnings[4096];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* Adds a line to the warnings, unless it says nothing or is there. */
+/* Whether a warning is of what is done here on purpose: prompts are as long as they are (libllama rounds their length up, and it is checked
+ * against the model's), a pass ends before the logits, a model without a tokenizer gets ids. */
+static bool is_expected(const char *text) {
+  static const char *const parts[] = {"the full capacity of the model will not be utilized",
+                                      "possible training context overflow", "removing memory module entries",
+                                      "dummy tokens"};
+  for (size_t a = 0; a < sizeof parts / sizeof parts[0]; a++)
+    if (strstr(text, parts[a])) return true;
+  return false;
+}
+
+/* Adds a line to the warnings, unless it says nothing, is expected, or is there. */
 static void add_warning(const char *line, int length) {
-  static const char *const always = "the full capacity of the model will not be utilized"; /* a prompt is as long as it is */
   char text[400];
   snprintf(text, sizeof text, "%.*s\n", length < 390 ? length : 390, line);
   const char *said = strstr(text, ": "); /* behind the name of a function */
   bool words = false;
   for (const char *c = said ? said : text; *c; c++) words = words || isalpha((unsigned char)*c);
-  if (!words || strstr(text, always) || strstr(warnings, text)) return;
+  if (!words || is_expected(text) || strstr(warnings, text)) return;
   if (strlen(warnings) + strlen(text) < sizeof warnings) strcat(warnings, text);
 }
 

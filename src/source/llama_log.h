@@ -8,8 +8,8 @@ void tg_llama_prepare(void);
 /** What libllama said first since the last call when something failed, "" when nothing: what comes later names less. */
 const char *tg_llama_reason(void);
 
-/** What libllama warned of since the process began, a line each, each once; "" when of nothing. Lines without a word, and that a
- *  context is shorter than the model's, are left out. Valid until the next call of this thread. */
+/** What libllama warned of since the process began, a line each, each once; "" when of nothing. Lines without a word, and what always
+ *  comes, are left out. Valid until the next call of this thread. */
 const char *tg_llama_warnings(void);
 
 /** Version and CPU features. Static text. */

@@ -4,6 +4,7 @@ Oracle: a plain float64 forward pass in NumPy over tiny random models (tiny_mode
 a study from memory against the same study from an extracted file, on any number of ranks, byte by byte."""
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -538,6 +539,25 @@ class Interrupted(Case):
             self.assertTrue(self.part.read_bytes() == before)
         self.run_ok("extract", config, "--out", self.out)
         self.assertFalse(self.part.exists())
+
+    def test_an_extraction_that_was_moved(self):
+        expected = self.extract(self.llama, out="undisturbed.h5")
+        study = self.path("study")
+        study.mkdir()
+        for name in ("tiny.gguf", "tiny.jsonl"):
+            shutil.copy2(self.path(name), study / name)
+        config = self.config(self.llama)
+        shutil.copy(config, study / "study.yaml")
+        self.out, self.part = study / "states.h5", study / "states.h5.part"
+        process = support.start("extract", study / "study.yaml", "--out", self.out, "--type", "float32")
+        self.interrupt(process, signal.SIGUSR1, self.part, "done")
+        done = self.done(self.part, "done")
+        moved = study.rename(self.path("another place"))
+        result = self.run_ok("extract", moved / "study.yaml", "--out", moved / "states.h5", "--type", "float32", ranks=2)
+        self.assertTrue(0 < done < self.PROMPTS * 4, result)
+        self.assertRegex(result.err, rf"{done} prompts and levels reused, 0 written again")
+        self.assertNotIn("warning", result.err)
+        self.assert_same_files(read_file(moved / "states.h5"), expected, but=("origin",))
 
     def test_what_is_no_extraction(self):
         """A FILE.part that a kill left before it was whole is made anew."""

@@ -68,10 +68,18 @@ static void cells_are_one_cell_of_text(void) {
   CU_ASSERT(is_cell("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\"") && is_cell("a=1", "a=1"));
 }
 
+/* Oracle: the definition, line by line. */
+static void directories_are_dropped(void) {
+  char text[] = "a: /x/y/z.h5: 3 bytes\n  model: \"/p q/m.gguf\"\n/a/b\nn/a: 1/2\n- \"/one\"\n\nno path\nlast /d/e/";
+  tg_text_drop_directories(text);
+  CU_ASSERT(same(text, "a: z.h5: 3 bytes\n  model: \"m.gguf\"\nb\nn/a: 1/2\n- \"one\"\n\nno path\nlast "));
+}
+
 int main(void) {
   CU_TestInfo tests[] = {{"control characters are shown", control_characters_are_shown},
                          {"messages are clean", messages_are_clean},
                          {"cells are one cell of text", cells_are_one_cell_of_text},
+                         {"directories are dropped", directories_are_dropped},
                          CU_TEST_INFO_NULL};
   return suite_run("text", tests);
 }
