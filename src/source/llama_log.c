@@ -27,8 +27,9 @@ static bool is_expected(const char *text) {
 /* Adds a line to the warnings, unless it says nothing, is expected, or is there. */
 static void add_warning(const char *line, int length) {
   char text[400];
+  while (length > 0 && line[length - 1] == ' ') length--;
   snprintf(text, sizeof text, "%.*s\n", length < 390 ? length : 390, line);
-  const char *said = strstr(text, ": "); /* behind the name of a function */
+  const char *said = strchr(text, ':'); /* behind the name of a function */
   bool words = false;
   for (const char *c = said ? said : text; *c; c++) words = words || isalpha((unsigned char)*c);
   if (!words || is_expected(text) || strstr(warnings, text)) return;
