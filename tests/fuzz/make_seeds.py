@@ -1,7 +1,11 @@
-"""Makes the HDF5 seeds of the fuzzing: hidden-state files of every layout and file format, as small as they can be.
+"""Makes seeds of the fuzzing: hidden-state files of every layout and file format, as small as they can be, and prompts of every kind.
 
-    /usr/bin/python3 tests/fuzz/make_seeds.py        # needs h5py, NumPy; writes tests/fuzz/seeds/*.h5"""
+    /usr/bin/python3 tests/fuzz/make_seeds.py        # needs h5py, NumPy, zstd; writes tests/fuzz/seeds/*.h5, prompts-*"""
+import bz2
+import gzip
+import lzma
 import pathlib
+import subprocess
 import sys
 
 import h5py
@@ -37,13 +41,22 @@ def modern(name, libver, **how):
         for key, values in {"prompt_ids": np.arange(2), "shuffle_levels": np.arange(2, dtype="i4"), "loss": np.ones((2, 2)),
                             "text": "some text", "texts": np.array([b"a", b"bc"])}.items():
             file[key] = values
+        file["prompt_group"] = np.array(["Pile-CC", ""], dtype=h5py.string_dtype())
         file["group/up"] = file["/"]
 
 
 seed("contiguous.h5", kind="bfloat16", **scalars)
 seed("chunked.h5", kind="float16", chunks=(1, 1, 1, 3, 2), filters=("shuffle", "gzip", "fletcher32"), loss=np.ones((2, 2)))
-seed("metric.h5", kind="float32", logit_metric=np.eye(3))
+with h5py.File(seed("metric.h5", kind="float32", logit_metric=np.eye(3)), "a") as file:
+    file["prompt_group"] = np.array([b"Pile-CC", b"a"])
 seed("unembedding.h5", kind="float32", chunks=(1, 2, 1, 5, 3), unembedding=np.ones((4, 3)))
 modern("v18.h5", ("earliest", "v108"), chunks=(1, 1, 2, 5, 3), compression="gzip")
 modern("v110.h5", "v110", chunks=(1, 1, 1, 5, 3), maxshape=(None, 2, 2, 5, 3), fletcher32=True)
 modern("latest.h5", "v110", chunks=(1, 1, 1, 2, 3), maxshape=(None, None, 2, 5, 3))
+
+# The first byte is the name's: odd JSON lines, even a text.
+pile = b'{"text": "some words", "meta": {"pile_set_name": "Pile-CC"}}\n{"token_ids": [1, 2], "meta": [1, {"a": "\\u4e2d"}]}\n{"text": "b", "group": "g"}\n'
+zstd = subprocess.run(["zstd", "-c"], input=pile, stdout=subprocess.PIPE, check=True).stdout
+for name, first, data in (("pile", b"1", pile), ("gz", b"1", gzip.compress(pile, mtime=0)), ("zst", b"1", zstd), ("xz", b"1", lzma.compress(pile)),
+                          ("bz2", b"0", bz2.compress(b"a text\n")), ("bom", b"0", b"\xef\xbb\xbf a text\n"), ("parquet", b"0", b"PAR1 and more")):
+    (HERE / "seeds" / f"prompts-{name}").write_bytes(first + data)

@@ -15,6 +15,7 @@ static tg_status check(void *context, tg_prompt *p) {
   if (p->text && (p->length == 0 || p->text[p->length] != '\0')) abort();
   for (int i = 0; i < p->n_token_ids; i++)
     if (p->token_ids[i] < 0) abort();
+  if (p->group && strlen(p->group) > TG_MAX_GROUP) abort();
   if (!tg_prompt_place(p)[0]) abort();
   return TG_OK;
 }
