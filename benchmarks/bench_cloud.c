@@ -6,6 +6,7 @@
  * were equal to a float64 brute force on sampled tokens; that check stands outside the timed region. */
 #include "base/memory.h"
 #include "base/timer.h"
+#include "geometry/blas.h"
 #include "geometry/measure.h"
 #include "hdf5/h5.h"
 #include "source/source.h"
@@ -115,6 +116,7 @@ static void run_case(bench *b, int64_t p, int s, int l, int repeat, int cloud_nu
 }
 
 int main(int argc, char **argv) {
+  tg_blas_prepare(argv);
   if (argc < 2) {
     fprintf(stderr, "usage: bench_cloud STATES.h5 [REPEATS [float32|bfloat16|split]]\n");
     return 64;

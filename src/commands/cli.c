@@ -335,6 +335,7 @@ const tg_exit tg_exits[] = {
 };
 
 const tg_variable tg_variables[] = {
+    {"OPENBLAS_CORETYPE",     "The CPU that OpenBLAS takes this one for; set where it knows none so new, to one with the same instructions"},
     {"OPENBLAS_NUM_THREADS",  "Threads that OpenBLAS starts with in each rank; 1 where it is not set. A run goes by compute.blas_threads"},
     {"TOKENGEOM_PLOT",        "The script that draws pictures, instead of the one that was installed"},
     {"HDF5_USE_FILE_LOCKING", "FALSE for a file system without locks; nothing then keeps two runs from writing one file"},

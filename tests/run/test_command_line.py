@@ -3,6 +3,7 @@
 Oracle: the specification's section on the command line; h5py for exported numbers; config/small.yaml for the keys."""
 import csv
 import os
+import pathlib
 import platform
 import re
 import subprocess
@@ -57,6 +58,20 @@ class Usage(support.Case):
         self.assertRegex(out, r"^tokengeom \d+\.\d+\.\d+ ")
         for part in ("MPI", "HDF5", "BLAS", "CPU", "kernel", "compiler"):
             self.assertIn(part, out)
+
+    def test_core_of_openblas(self):
+        """A CPU with AVX2 is no Prescott, however new it is for OpenBLAS; what the user chose stays. Oracle: the flags of /proc/cpuinfo."""
+        flags = re.search(r"(?m)^flags\s*:(.*)", pathlib.Path("/proc/cpuinfo").read_text())
+        if not flags or not {"avx2", "fma"} <= set(flags[1].split()):
+            self.skipTest("no AVX2")
+        environment = {key: value for key, value in support.environment().items() if key != "OPENBLAS_CORETYPE"}
+        for chosen in (None, "Prescott", "Nehalem"):
+            for threads in (None, "1"):
+                extra = {key: value for key, value in (("OPENBLAS_CORETYPE", chosen), ("OPENBLAS_NUM_THREADS", threads)) if value}
+                keep = {key: value for key, value in environment.items() if key != "OPENBLAS_NUM_THREADS"}
+                said = subprocess.run((support.PROGRAM, "--version"), capture_output=True, text=True, env={**keep, **extra}, check=True).stdout
+                core = re.search(r"OpenBLAS: (\w+)\)", said)[1]
+                self.assertTrue(core == chosen if chosen else core != "Prescott", said)
 
     def test_wrong_commands(self):
         self.refuse(says=["Usage"])
