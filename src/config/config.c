@@ -317,6 +317,7 @@ void tg_config_destroy(tg_config **config) {
     for (int a = 0; a < c->models[m].source.n_files; a++) free(c->models[m].source.files[a]);
     free(c->models[m].source.files);
     free(c->models[m].source.model_file);
+    free(c->models[m].source.weights_directory);
     free(c->models[m].source.directory);
     free(c->models[m].source.prompt_ids_file);
     free(c->models[m].name);

@@ -26,6 +26,10 @@ extern const char *const tg_source_kinds[TG_N_SOURCE_KINDS];
 enum { TG_N_COMPUTE_KERNELS = 4 };
 extern const char *const tg_compute_kernels[TG_N_COMPUTE_KERNELS];
 
+/** What a model's weights are converted to when they are loaded, by the names of a config. */
+typedef enum { TG_WEIGHTS_FILE, TG_WEIGHTS_BFLOAT16, TG_WEIGHTS_FLOAT16, TG_WEIGHTS_FLOAT32, TG_N_WEIGHTS } tg_weights;
+extern const char *const tg_weights_names[TG_N_WEIGHTS];
+
 /* The files of a directory of summaries; each may be absent. */
 enum {
   TG_SUMMARY_GRIDE,
@@ -46,6 +50,8 @@ typedef struct {
   int n_files;
   /* llama */
   char *model_file; /* GGUF, an existing path */
+  tg_weights weights;
+  char *weights_directory; /* where converted weights are kept, an existing one; NULL: beside the model */
   int threads;      /* of the forward pass, in each rank */
   int gpu_layers;
   bool keep_short; /* prompts with fewer tokens are cut to whole blocks of the largest level instead of left out */

@@ -13,6 +13,8 @@ const char *const tg_section_names[TG_N_SECTIONS] = {
 const char *const tg_compute_kernels[TG_N_COMPUTE_KERNELS] = {"auto", "float32", "bfloat16", "split"};
 const char *const tg_source_kinds[TG_N_SOURCE_KINDS] = {"hdf5", "llama", "summaries", "synthetic"};
 
+const char *const tg_weights_names[TG_N_WEIGHTS] = {"file", "bfloat16", "float16", "float32"};
+
 const char *const tg_summary_files[TG_N_SUMMARIES] = {"gride.npy", "mnos.npy", "csn_sim.npy", "losses.npy",
                                                       "reciprocities.npy"};
 
@@ -33,6 +35,8 @@ const tg_key tg_keys[] = {
     KEY(SOURCE,      "llama",     "prompts",        SPECIAL, 0,                             0,   0,                NULL,         "paths, globs",    "JSON lines (.jsonl) with id and text or token_ids, or text files"),
     KEY(SOURCE,      "llama",     "tokens",         INT,     IN_SOURCE(tokens),             2,   65536,            "1024",       "1",               "tokens of a prompt"),
     KEY(SOURCE,      "llama",     "short_prompts",  SPECIAL, 0,                             0,   0,                "leave_out",  "leave_out or keep", "prompts with fewer tokens; keep cuts them to whole blocks of the largest level"),
+    KEY(SOURCE,      "llama",     "weights",        SPECIAL, 0,                             0,   0,                "file",       "file, bfloat16, float16 or float32", "what the model computes with: its weights as they are in the file, or converted, once, into a file that is kept"),
+    KEY(SOURCE,      "llama",     "weights_directory", SPECIAL, 0,                          0,   0,                "~",          "path",            "where converted weights are kept; without it beside the model"),
     KEY(SOURCE,      "llama",     "split_special_tokens", BOOL, IN_SOURCE(split_special_tokens), 0, 0,           "false",      "true or false",   "special tokens that a text spells out, as <|endoftext|>, are split like other words; else each is one token"),
     KEY(SOURCE,      "llama",     "threads",        INT,     IN_SOURCE(threads),            1,   1024,             "1",          "threads",         "threads of the forward pass in each rank"),
     KEY(SOURCE,      "llama",     "gpu_layers",     INT,     IN_SOURCE(gpu_layers),         0,   100000,           "0",          "layers",          "layers of the model on a GPU"),

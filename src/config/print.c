@@ -128,6 +128,8 @@ static void print_model(FILE *out, const tg_model_config *model, bool values_onl
   if (source->kind == TG_SOURCE_LLAMA) {
     print_path(out, "model", source->model_file);
     fprintf(out, "      short_prompts: %s\n", source->keep_short ? "keep" : "leave_out");
+    fprintf(out, "      weights: %s\n", tg_weights_names[source->weights]);
+    print_path(out, "weights_directory", source->weights_directory);
   }
   if (source->kind == TG_SOURCE_SUMMARIES) {
     print_path(out, "directory", source->directory);

@@ -155,6 +155,20 @@ static void read_short_prompts(tg_reading *r, const char *name, const tg_node *n
     tg_reading_mistake(r, node, "%s: %s is unknown, expected leave_out or keep", name, tg_reading_shown(node));
 }
 
+static void read_weights(tg_reading *r, const char *name, const tg_node *node) {
+  for (int a = 0; a < TG_N_WEIGHTS; a++)
+    if (tg_node_is_word(node, tg_weights_names[a])) {
+      source_of(r)->weights = (tg_weights)a;
+      return;
+    }
+  tg_reading_mistake(r, node, "%s: %s is unknown, expected file, bfloat16, float16 or float32", name,
+                     tg_reading_shown(node));
+}
+
+static void read_weights_directory(tg_reading *r, const char *name, const tg_node *node) {
+  if (!tg_node_is_null(node)) tg_paths_directory(r, name, node, &source_of(r)->weights_directory);
+}
+
 static void read_directory(tg_reading *r, const char *name, const tg_node *node) {
   tg_paths_directory(r, name, node, &source_of(r)->directory);
 }
@@ -177,6 +191,8 @@ static const struct {
     {TG_SECTION_SOURCE,      "model",         read_model_file},
     {TG_SECTION_SOURCE,      "prompts",       read_files},
     {TG_SECTION_SOURCE,      "short_prompts", read_short_prompts},
+    {TG_SECTION_SOURCE,      "weights",       read_weights},
+    {TG_SECTION_SOURCE,      "weights_directory", read_weights_directory},
     {TG_SECTION_SOURCE,      "directory",     read_directory},
     {TG_SECTION_SOURCE,      "prompt_ids",    read_prompt_ids},
     {TG_SECTION_SHUFFLE,     "levels",        read_levels},

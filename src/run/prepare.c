@@ -7,7 +7,7 @@
 
 /* A node as its ranks see it. */
 typedef struct {
-  int ranks, cores; /* cores: that any of them may use, 0: not known */
+  int rank, ranks, cores; /* cores: that any of them may use, 0: not known */
   int on_one;       /* most ranks that are bound to one core and the same */
   char name[MPI_MAX_PROCESSOR_NAME];
 } node_load;
@@ -22,6 +22,7 @@ static node_load node_of(MPI_Comm comm) {
   if (sched_getaffinity(0, sizeof mine, &mine) != 0) CPU_ZERO(&mine); /* more cores than a set has room for */
   for (size_t c = 0; c < CPU_SETSIZE; c++) bound[c] = CPU_COUNT(&mine) == 1 && CPU_ISSET(c, &mine);
   MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_rank(node, &load.rank);
   MPI_Comm_size(node, &load.ranks);
   MPI_Allreduce(&mine, &any, (int)sizeof mine, MPI_BYTE, MPI_BOR, node);
   MPI_Allreduce(MPI_IN_PLACE, bound, CPU_SETSIZE, MPI_INT, MPI_SUM, node);
@@ -87,6 +88,7 @@ tg_status tg_prepare_sources(MPI_Comm comm, tg_study *study) {
   if (rank == 0) tg_inputs_print_aliases(stderr, "tokengeom: warning: ", study->config);
   for (int m = 0; m < study->n_models; m++) {
     if (rank == 0) tg_inputs_print_left_out(stderr, "", tg_source_describe(study->sources[m]));
+    TG_TRY(tg_comm_agree(comm, node.rank == 0 ? tg_source_convert(study->sources[m]) : TG_OK));
     TG_TRY(tg_comm_agree(comm, tg_source_prepare(study->sources[m], node.ranks)));
   }
   if (rank == 0) tg_inputs_print_engine_warnings(stderr, "tokengeom: warning: ");

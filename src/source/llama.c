@@ -16,6 +16,7 @@
 #include "source/model_file.h"
 #include "source/next_token.h"
 #include "source/shuffle.h"
+#include "source/weights.h"
 #include <cblas.h>
 #include <inttypes.h>
 #include <llama.h>
@@ -34,6 +35,7 @@ typedef struct {
   tg_token_table read;     /* of this process, unless another's was given */
   const tg_token_table *t; /* the prompts */
   tg_model_file *file;
+  tg_model_file *converted; /* the weights that are run, NULL: those of file */
   tg_engine *engine;
   bool tiles;        /* logits are formed here */
   int32_t *shuffled; /* [config.tokens] of the latest job */
@@ -47,10 +49,19 @@ static void destroy(void *opaque) {
   state *s = opaque;
   tg_engine_destroy(&s->engine);
   tg_model_file_close(&s->file);
+  tg_model_file_close(&s->converted);
   tg_tokens_free(&s->read);
   void *const memory[] = {s->shuffled, s->positions, s->loss, s->entropy, s->rows, s->logits};
   for (size_t a = 0; a < sizeof memory / sizeof memory[0]; a++) free(memory[a]);
   free(s);
+}
+
+static const tg_model_file *weights_of(const state *s) { return s->converted ? s->converted : s->file; }
+
+/* Bytes of the weights that are run. */
+static double weights_bytes(const state *s) {
+  return s->config->weights == TG_WEIGHTS_FILE ? tg_model_file_describe(s->file)->bytes
+                                               : tg_weights_bytes(s->config, s->file);
 }
 
 /* With one thread the pass and the measuring would share a core. */
@@ -88,7 +99,7 @@ static tg_status shuffle_prompt(const state *s, int64_t p, int level, int32_t *o
 static int form_tile(state *s, int n, const float *h, int64_t first) {
   const int64_t left = tg_model_file_describe(s->file)->vocabulary - first;
   const int count = (int)(left < TILE ? left : TILE);
-  tg_model_file_unembedding(s->file, first, count, s->rows);
+  tg_model_file_unembedding(weights_of(s), first, count, s->rows);
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, count, s->width, 1.0f, h, s->width, s->rows, s->width, 0.0f,
               s->logits, TILE);
   return count;
@@ -156,7 +167,7 @@ static tg_status no_metric(void *opaque, double *matrix) {
 
 static tg_status read_unembedding(void *opaque, int64_t first, int64_t count, float *rows) {
   const state *s = opaque;
-  tg_model_file_unembedding(s->file, first, count, rows);
+  tg_model_file_unembedding(weights_of(s), first, count, rows);
   return TG_OK;
 }
 
@@ -180,7 +191,7 @@ static double engine_bytes(const tg_model_info *m, int tokens) {
 static tg_status check_memory(const state *s, int ranks) {
   const tg_model_info *m = tg_model_file_describe(s->file);
   const double each = engine_bytes(m, s->config->tokens), have = tg_available_bytes();
-  const double weights = s->config->gpu_layers > 0 ? 0.0 : m->bytes;
+  const double weights = s->config->gpu_layers > 0 ? 0.0 : weights_bytes(s);
   TG_CHECK(weights + ranks * each <= have, TG_EINTERNAL,
            "%s: too little memory: %d ranks on this node need %.1f GB (%.1f GB of weights, shared, and %.1f GB each), "
            "%.1f GB are available; use fewer ranks",
@@ -238,9 +249,27 @@ static tg_status try_model(state *s) {
   return st;
 }
 
+static tg_status convert(void *opaque) {
+  const state *s = opaque;
+  return s->config->weights == TG_WEIGHTS_FILE ? TG_OK : tg_weights_convert(s->config, s->file);
+}
+
+/* Opens the converted weights, which another process may have made. */
+static tg_status open_converted(state *s) {
+  char *path = tg_weights_path(s->config);
+  tg_status st = path ? TG_OK : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
+  if (st == TG_OK && !tg_weights_are_there(s->config, s->file))
+    st = tg_fail(TG_EIO, TG_HERE, "%s: was not made, or is not seen from this machine", path);
+  if (st == TG_OK) st = tg_model_file_open(path, &s->converted);
+  free(path);
+  return st;
+}
+
 static tg_status prepare(void *opaque, int ranks_on_node) {
   state *s = opaque;
-  const tg_engine_options options = {.model = s->config->model_file,
+  TG_TRY(check_memory(s, ranks_on_node));
+  if (s->config->weights != TG_WEIGHTS_FILE) TG_TRY(open_converted(s));
+  const tg_engine_options options = {.model = tg_model_file_describe(weights_of(s))->files[0],
                                      .tokens = s->config->tokens,
                                      .threads = s->config->threads,
                                      .gpu_layers = s->config->gpu_layers,
@@ -248,7 +277,6 @@ static tg_status prepare(void *opaque, int ranks_on_node) {
                                      .width = s->width,
                                      .vocabulary = tg_model_file_describe(s->file)->vocabulary,
                                      .ahead = may_overlap(s)};
-  TG_TRY(check_memory(s, ranks_on_node));
   TG_TRY(TG_ALLOC(options.tokens, &s->shuffled));
   TG_TRY(TG_ALLOC(options.tokens, &s->positions));
   TG_TRY(TG_ALLOC(options.tokens, &s->loss));
@@ -263,7 +291,7 @@ static tg_status prepare(void *opaque, int ranks_on_node) {
 }
 
 static const tg_source_kind_calls calls = {destroy,          read_cloud,    element_of, read_scalars, no_metric,
-                                           read_unembedding, check_metrics, prepare,    report,       NULL};
+                                           read_unembedding, check_metrics, convert,    prepare,      report,     NULL};
 
 /* ---- opening ---- */
 
@@ -299,7 +327,7 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->n_files = m->n_files;
   info->read_ahead = info->forward = info->float32 = true;
   info->overlap = may_overlap(s);
-  info->shared_bytes = (size_t)m->bytes + n * (4 * (size_t)s->t->width + 12);
+  info->shared_bytes = (size_t)weights_bytes(s) + n * (4 * (size_t)s->t->width + 12);
   info->cache_bytes = (size_t)engine_bytes(m, s->config->tokens);
   TG_TRY(TG_ALLOC(n, &info->prompt_ids));
   TG_TRY(TG_ALLOC(n, &info->n_tokens_of));

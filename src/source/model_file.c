@@ -175,6 +175,15 @@ void tg_model_file_unembedding(const tg_model_file *file, int64_t first, int64_t
 
 /* ---- opening ---- */
 
+static void count_elements(tg_model_file *f) {
+  for (int a = 0; a < f->n_parts; a++)
+    for (int64_t t = 0; t < gguf_get_n_tensors(f->parts[a].header); t++) {
+      const int64_t *shape = gguf_get_tensor_ne(f->parts[a].header, t);
+      const double elements = (double)shape[0] * (double)shape[1] * (double)shape[2] * (double)shape[3];
+      *(shape[1] > 1 ? &f->info.matrix_elements : &f->info.vector_elements) += elements;
+    }
+}
+
 static tg_status describe(const char *path, tg_model_file *f) {
   const struct gguf_context *g = f->parts[0].header;
   tg_model_info *info = &f->info;
@@ -203,6 +212,7 @@ static tg_status describe(const char *path, tg_model_file *f) {
   info->has_tokenizer = tokenizer && strcmp(tokenizer, "none") != 0 && strcmp(tokenizer, "no_vocab") != 0;
   const char *splitter = text_of(g, "tokenizer.ggml.pre");
   info->names_splitter = !tokenizer || strcmp(tokenizer, "gpt2") != 0 || (splitter && *splitter);
+  count_elements(f);
   for (int a = 0; a < f->n_parts; a++) info->bytes += (double)f->parts[a].size;
   return find_unembedding(path, f);
 }

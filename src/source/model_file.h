@@ -17,6 +17,7 @@ typedef struct {
   int64_t vocabulary; /* rows of the unembedding */
   bool has_tokenizer, names_splitter; /* the rules by which it splits a text first, where its kind has any */
   double bytes;  /* of all parts */
+  double matrix_elements, vector_elements; /* of all tensors, by their axes */
   char **files;  /* [n_files] the parts' paths */
   int n_files;
 } tg_model_info;

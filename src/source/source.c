@@ -244,6 +244,11 @@ void tg_source_read_row(tg_source *source, int64_t p, int s, int l, const tg_row
   parts->calls->read_row(parts->state, source->prompt_place[p], source->level_place[s], l, shape, row);
 }
 
+tg_status tg_source_convert(tg_source *source) {
+  const tg_source_parts *parts = &source->parts;
+  return parts->calls->convert ? parts->calls->convert(parts->state) : TG_OK;
+}
+
 tg_status tg_source_prepare(tg_source *source, int ranks_on_node) {
   const tg_source_parts *parts = &source->parts;
   return parts->calls->prepare ? parts->calls->prepare(parts->state, ranks_on_node) : TG_OK;

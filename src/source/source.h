@@ -84,6 +84,11 @@ size_t tg_source_view_bytes(const tg_source *source);
  *  row     of that shape, cleared by tg_row_clear; gets all that the source has, its status and its reason */
 void tg_source_read_row(tg_source *source, int64_t p, int s, int l, const tg_row_shape *shape, tg_row *row);
 
+/** Makes the files that a source works with and keeps: converted weights. Before it is prepared; one process of a machine at a time, the
+ *  others wait.
+ *  errors  TG_EIO, TG_EDATA */
+tg_status tg_source_convert(tg_source *source);
+
 /** Loads what reading needs beside the files that are open: a model. Once, before the first cloud is read.
  *  ranks_on_node  how many ranks of this node do the same, for the question whether memory is enough
  *  errors         TG_EDATA, TG_EINTERNAL */

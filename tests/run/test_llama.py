@@ -15,7 +15,7 @@ import numpy as np
 import support
 from faults import inject, needs_strace
 from llama_case import OBSERVABLES, SEED, TOKENS, Case, read_file, token_rows
-from support import BAD_DATA, CONFIG, STOPPED, clouds, files, write_states
+from support import BAD_DATA, CONFIG, IO, STOPPED, clouds, files, write_states
 from tiny_models import BLOCKS, WIDTH, Llama, NeoX, gemma, granite, loss_and_entropy, shuffled
 
 U = 2.0**-24  # half a unit in the last place of float32
@@ -336,6 +336,60 @@ class Same(Case):
             result = support.run("run", config, "--force", ranks=ranks)
             self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
             self.assertIn("tiny.jsonl: no prompt has 64 tokens, the longest of 2 has 63", result.errors[0])
+
+    def test_converted_weights(self):
+        """Oracle: the model whose matrices were rounded so in its file. Made once, for all ranks; made again where the file is damaged, cut, of
+        another model, or without its line."""
+        model = Llama(vocabulary=320)
+        source = self.source(model)
+        rounded = Llama(vocabulary=320)
+        bits = {name: t.view("u4").astype("u8") for name, t in rounded.tensors.items()}
+        rounded.tensors = {name: ((b + 0x7FFF + (b >> 16 & 1)) >> 16 << 16).astype("u4").view("f4") if b.ndim > 1 else rounded.tensors[name]
+                           for name, b in bits.items()}
+        rounded.write(self.path("rounded.gguf"))
+        made = self.path("tiny.bfloat16.gguf")
+        expected = self.extract({**source, "model": "rounded.gguf"}, out="rounded.h5")
+        got = self.extract({**source, "weights": "bfloat16"}, ranks=2)
+        self.assertTrue(made.is_file())
+        for l in range(BLOCKS + 1):  # products of bfloat16 numbers round the other factor too, 2^-9
+            self.assertLess(relative(got["hidden_states"][..., l, :, :], expected["hidden_states"][..., l, :, :]), 0.01)
+        self.assertEqual(relative(got["hidden_states"][..., 0, :, :], expected["hidden_states"][..., 0, :, :]), 0)
+        exact = self.extract(source, out="exact.h5")
+        self.assert_same_files(self.extract({**source, "weights": "float32"}, out="float32.h5"), exact, but=("origin",))
+        good, line = made.read_bytes(), self.path("tiny.bfloat16.gguf.origin")
+        config = self.config({**source, "weights": "bfloat16"})
+        result = self.run_ok("run", config)
+        self.assertNotIn("weights become", result.err)
+        results = support.load_models(self.path("results.h5"))
+        self.run_ok("verify", self.path("results.h5"))
+        spoils = {"damaged": lambda: made.write_bytes(good[:-5] + b"?" + good[-4:]), "cut": lambda: made.write_bytes(good[:-100]),
+                  "gone": made.unlink, "without its line": line.unlink, "another's line": lambda: line.write_text("0123456789abcdef x\n"),
+                  "interrupted": lambda: (line.unlink(), made.with_suffix(".gguf.part").write_bytes(b"x" * 10**6))}
+        for ranks, (name, spoil) in zip((1, 2, 1, 3, 1, 2), spoils.items()):
+            with self.subTest(name):
+                spoil()
+                result = self.run_ok("run", config, "--force", ranks=ranks)
+                self.assertEqual(result.err.count("tiny.gguf: weights become bfloat16, as "), 1, result)
+                self.assertTrue(made.read_bytes() == good)
+                self.assertEqual(list(self.directory.glob("*.part")), [])
+                self.assert_same_bytes(support.load_models(self.path("results.h5")), results)
+        folder = self.path("folder")
+        folder.mkdir()
+        self.run_ok("run", config, "--force", "--set", "models.0.source.weights_directory=folder")
+        self.assertTrue((folder / "tiny.bfloat16.gguf").read_bytes() == good)
+        result = support.run("run", config, "--force", "--set", "models.0.source.weights_directory=/proc/self", ranks=2)
+        self.assertEqual((result.code, len(result.errors)), (IO, 1), result)
+        self.assertIn("/proc/self/tiny.bfloat16.gguf.part: cannot be made", result.errors[0])
+        result = support.run("run", config, "--resume", "--set", "models.0.source.weights=file")
+        self.assertEqual(result.code, CONFIG, result)
+        self.assertIn("weights: bfloat16", result.errors[0])
+
+    def test_a_gpu_that_is_not_there(self):
+        for ranks in (None, 2):
+            result = support.run("run", self.config(self.source(Llama(), gpu_layers=99)), ranks=ranks)
+            self.assertEqual((result.code, len(result.errors)), (CONFIG, 1), result)
+            self.assertIn("tiny.gguf: gpu_layers is 99, but libllama has no GPU here", result.errors[0])
+            self.assert_nothing_left()
 
     def test_labels_of_prompts(self):
         """The Pile's own records: places are ids, pile_set_name is a label; in results, in extracted states, and from there in results."""
