@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MAX_SEEN = 2000 };
+enum { MAX_SEEN = 2000, PROBED = 16 }; /* bytes of names; tokens of the pass that looks for the layers */
 
 /* Where the one consumer and the pass stand. */
 typedef enum { NOTHING, WANTED, DELIVERED } request_phase;
@@ -280,6 +280,10 @@ static tg_status load(tg_engine *e) {
   context.abort_callback = shall_stop;
   context.cb_eval_user_data = context.abort_callback_data = e;
   context.no_perf = true;
+  if (o->exact_attention) { /* the other way rounds keys and values to float16 */
+    context.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    context.type_k = context.type_v = GGML_TYPE_F32;
+  }
   context.offload_kqv = context.op_offload = o->gpu_layers > 0;
   e->context = llama_init_from_model(e->model, context);
   TG_CHECK(e->context, TG_EINTERNAL, "%s: libllama cannot make room for %d tokens (%s)", o->model, o->tokens,
@@ -303,7 +307,7 @@ static tg_status make_batch(tg_engine *e) {
 /* The engine reserves logits for every token. Nobody writes them, so their pages go back. */
 static void release_logits(tg_engine *e) {
   const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)llama_get_logits(e->context);
-  const uintptr_t end = from + (size_t)e->n * (size_t)e->options.vocabulary * sizeof(float);
+  const uintptr_t end = from + (size_t)e->options.tokens * (size_t)e->options.vocabulary * sizeof(float);
   const uintptr_t first = (from + page - 1) / page * page, last = end / page * page;
   if (from && last > first && e->options.gpu_layers == 0) madvise((void *)first, last - first, MADV_DONTNEED);
 }
@@ -314,14 +318,15 @@ static bool all_seen(const tg_engine *e) {
   return e->predicts && e->ends;
 }
 
-/* Looks for every layer in the graph of a whole prompt. The engine names all nodes before it runs the first, after which it
- * is stopped; where the graph is split over devices it has to run to the end to be seen. */
+/* Looks for every layer in the graph. The engine names all nodes before it runs the first, after which it is stopped; where the graph is
+ * split over back ends it has to run to the end to be seen, with few tokens, as some keep room for the largest product they have met. */
 static tg_status probe(tg_engine *e) {
+  const int tokens = e->options.tokens;
   TG_TRY(TG_ALLOC(e->options.layers, &e->seen));
-  e->n = e->options.tokens;
   e->probing = true;
   for (int whole = 0; whole < 2 && !all_seen(e); whole++) {
     e->stop = !whole;
+    e->n = whole && tokens > PROBED ? PROBED : tokens;
     const int code = pass(e);
     TG_CHECK(code == 0 || code == 2, TG_EINTERNAL, "%s: the forward pass failed with code %d (%s)", e->options.model,
              code, tg_llama_reason());

@@ -180,17 +180,23 @@ static tg_source_times report(void *opaque) { return ((const state *)opaque)->ti
 
 /* ---- making ready ---- */
 
-/* Memory that the engine of one rank takes beside the weights: keys and values, activations of a pass, logits that libllama
- * reserves at first. */
-static double engine_bytes(const tg_model_info *m, int tokens) {
-  const double n = tokens, heads = m->heads > 0 ? m->heads : 1, key_heads = m->key_heads > 0 ? m->key_heads : heads;
-  const double keys = 2.0 * 2.0 * m->blocks * n * m->width * key_heads / heads;
-  return keys + 4.0 * n * (2.0 * m->feed_forward + 8.0 * m->width) + 4.0 * n * (double)m->vocabulary;
+/* Keys and values in float32, and all scores of a layer's attention at once. */
+static bool has_exact_attention(const state *s) { return s->config->weights == TG_WEIGHTS_FLOAT32; }
+
+/* Memory that the engine of one rank takes beside the weights: keys and values, scores, a matrix that BLAS wants as float32,
+ * activations of a pass, logits that libllama reserves at first. */
+static double engine_bytes(const state *s) {
+  const tg_model_info *m = tg_model_file_describe(s->file);
+  const bool exact = has_exact_attention(s);
+  const double n = s->config->tokens, heads = m->heads > 0 ? m->heads : 1;
+  const double key_heads = m->key_heads > 0 ? m->key_heads : heads, scores = exact ? 2.0 * 4.0 * n * n * heads : 0.0;
+  const double keys = (exact ? 2.0 : 1.0) * 2.0 * 2.0 * m->blocks * n * m->width * key_heads / heads;
+  const double matrix = exact || !tg_llama_has_blas() ? 0.0 : 4.0 * m->width * m->feed_forward;
+  return keys + scores + matrix + 4.0 * n * (2.0 * m->feed_forward + 8.0 * m->width) + 4.0 * n * (double)m->vocabulary;
 }
 
 static tg_status check_memory(const state *s, int ranks) {
-  const tg_model_info *m = tg_model_file_describe(s->file);
-  const double each = engine_bytes(m, s->config->tokens), have = tg_available_bytes();
+  const double each = engine_bytes(s), have = tg_available_bytes();
   const double weights = s->config->gpu_layers > 0 ? 0.0 : weights_bytes(s);
   TG_CHECK(weights + ranks * each <= have, TG_EINTERNAL,
            "%s: too little memory: %d ranks on this node need %.1f GB (%.1f GB of weights, shared, and %.1f GB each), "
@@ -276,6 +282,7 @@ static tg_status prepare(void *opaque, int ranks_on_node) {
                                      .layers = s->n_layers,
                                      .width = s->width,
                                      .vocabulary = tg_model_file_describe(s->file)->vocabulary,
+                                     .exact_attention = has_exact_attention(s),
                                      .ahead = may_overlap(s)};
   TG_TRY(TG_ALLOC(options.tokens, &s->shuffled));
   TG_TRY(TG_ALLOC(options.tokens, &s->positions));
@@ -328,7 +335,7 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->read_ahead = info->forward = info->float32 = true;
   info->overlap = may_overlap(s);
   info->shared_bytes = (size_t)weights_bytes(s) + n * (4 * (size_t)s->t->width + 12);
-  info->cache_bytes = (size_t)engine_bytes(m, s->config->tokens);
+  info->cache_bytes = (size_t)engine_bytes(s);
   TG_TRY(TG_ALLOC(n, &info->prompt_ids));
   TG_TRY(TG_ALLOC(n, &info->n_tokens_of));
   TG_TRY(TG_ALLOC(s->n_levels, &info->levels));

@@ -3,7 +3,7 @@
 #include "base/status.h"
 #include "base/text.h"
 #include <ctype.h>
-#include <ggml.h>
+#include <ggml-backend.h>
 #include <llama.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -26,9 +26,9 @@ static bool is_expected(const char *text) {
 
 /* Adds a line to the warnings, unless it says nothing, is expected, or is there. */
 static void add_warning(const char *line, int length) {
-  char text[400];
+  char text[500];
   while (length > 0 && line[length - 1] == ' ') length--;
-  snprintf(text, sizeof text, "%.*s\n", length < 390 ? length : 390, line);
+  snprintf(text, sizeof text, "%.*s\n", length < 490 ? length : 490, line);
   const char *said = strchr(text, ':'); /* behind the name of a function */
   bool words = false;
   for (const char *c = said ? said : text; *c; c++) words = words || isalpha((unsigned char)*c);
@@ -55,7 +55,14 @@ void tg_llama_prepare(void) {
   llama_log_set(remember, NULL);
   ggml_set_abort_callback(say_last_words);
   llama_backend_init();
+  static const char advice[] = "it has no BLAS back end, so that products of quantized weights are slow and rounded to 8 bits; "
+                               "build it with -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS";
+  pthread_mutex_lock(&mutex);
+  if (!tg_llama_has_blas()) add_warning(advice, (int)strlen(advice));
+  pthread_mutex_unlock(&mutex);
 }
+
+bool tg_llama_has_blas(void) { return ggml_backend_dev_by_name("BLAS") != NULL; }
 
 const char *tg_llama_reason(void) {
   static _Thread_local char text[sizeof reason];
@@ -75,7 +82,12 @@ const char *tg_llama_warnings(void) {
 }
 
 const char *tg_llama_version(void) {
-  static char text[400];
-  snprintf(text, sizeof text, "ggml %s (%s); %.300s", ggml_version(), ggml_commit(), llama_print_system_info());
+  static char text[600];
+  char devices[200] = "";
+  for (size_t a = 0; a < ggml_backend_dev_count(); a++) {
+    const size_t used = strlen(devices);
+    snprintf(devices + used, sizeof devices - used, "%s%.40s", a ? ", " : "", ggml_backend_dev_name(ggml_backend_dev_get(a)));
+  }
+  snprintf(text, sizeof text, "ggml %s (%s); devices: %s; %.300s", ggml_version(), ggml_commit(), devices, llama_print_system_info());
   return text;
 }

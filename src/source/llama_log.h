@@ -2,8 +2,13 @@
 #ifndef TG_LLAMA_LOG_H
 #define TG_LLAMA_LOG_H
 
+#include <stdbool.h>
+
 /** Call before any use of libllama: its messages are remembered instead of printed. */
 void tg_llama_prepare(void);
+
+/** Whether it multiplies by BLAS: quantized weights are then made float32, a matrix at a time, instead of states being rounded to 8 bits. */
+bool tg_llama_has_blas(void);
 
 /** What libllama said first since the last call when something failed, "" when nothing: what comes later names less. */
 const char *tg_llama_reason(void);
@@ -12,7 +17,7 @@ const char *tg_llama_reason(void);
  *  comes, are left out. Valid until the next call of this thread. */
 const char *tg_llama_warnings(void);
 
-/** Version and CPU features. Static text. */
+/** Version, devices and CPU features. Static text. */
 const char *tg_llama_version(void);
 
 #endif

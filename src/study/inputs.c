@@ -111,5 +111,5 @@ void tg_inputs_print_left_out(FILE *out, const char *prefix, const tg_source_inf
 
 void tg_inputs_print_engine_warnings(FILE *out, const char *prefix) {
   for (const char *line = tg_source_engine_warnings(); *line; line += strcspn(line, "\n") + 1)
-    tg_text_print(out, "%slibllama warns: %.*s\n", prefix, (int)strcspn(line, "\n"), line);
+    tg_text_print(out, "%slibllama: %.*s\n", prefix, (int)strcspn(line, "\n"), line);
 }

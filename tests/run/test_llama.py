@@ -354,8 +354,10 @@ class Same(Case):
         for l in range(BLOCKS + 1):  # products of bfloat16 numbers round the other factor too, 2^-9
             self.assertLess(relative(got["hidden_states"][..., l, :, :], expected["hidden_states"][..., l, :, :]), 0.01)
         self.assertEqual(relative(got["hidden_states"][..., 0, :, :], expected["hidden_states"][..., 0, :, :]), 0)
-        exact = self.extract(source, out="exact.h5")
-        self.assert_same_files(self.extract({**source, "weights": "float32"}, out="float32.h5"), exact, but=("origin",))
+        exact = self.extract({**source, "weights": "float32"}, out="float32.h5")  # with keys and values in float32 too
+        for p, row in enumerate(exact["token_ids"][:, 0]):
+            for got_cloud, wanted in zip(exact["hidden_states"][p, 0], model.forward(row)[0]):
+                self.assertLess(relative(got_cloud, wanted), 64 * U)
         good, line = made.read_bytes(), self.path("tiny.bfloat16.gguf.origin")
         config = self.config({**source, "weights": "bfloat16"})
         result = self.run_ok("run", config)

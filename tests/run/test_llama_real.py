@@ -88,8 +88,8 @@ class Real(Case):
         result = self.run_ok("run", self.config(source, shuffle={"levels": [0]}), ranks=2, timeout=300)
         warned = [line for line in result.err.splitlines() if "missing pre-tokenizer" in line]
         self.assertEqual(len(warned), 1, result)
-        self.assertIn("warning: libllama warns: ", warned[0])
-        self.assertEqual(result.err.count("libllama warns"), 3, result)  # what, and what that means
+        self.assertIn("warning: libllama: load: missing", warned[0])
+        self.assertEqual(result.err.count("warning: libllama: load"), 3, result)  # what, and what that means
         with h5py.File(self.path("results.h5")) as file:
             self.assertIn("missing pre-tokenizer", file["provenance/engine_warnings"].asstr()[()])
 
