@@ -31,14 +31,13 @@ set_launcher "$(nproc)"
 step "measuring: mpirun -n $(nproc) $program run config/$study.yaml ($duration)"
 # What an interrupted start has done is kept, unless it is of another program or study.
 "${launcher[@]}" "$program" run "config/$study.yaml" --resume
-case $? in
-  0) ;;
-  75) exit 75 ;;
-  *)
-    step "measuring anew"
-    "${launcher[@]}" "$program" run "config/$study.yaml" --force || exit $?
-    ;;
-esac
+status=$?
+if [ $status = 65 ] || [ $status = 78 ]; then
+  step "measuring anew"
+  "${launcher[@]}" "$program" run "config/$study.yaml" --force
+  status=$?
+fi
+[ $status = 0 ] || exit $status
 
 step "checking: $program verify $results (a few seconds)"
 "$program" verify "$results" || exit $?
