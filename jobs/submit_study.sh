@@ -37,13 +37,13 @@ command -v sbatch >/dev/null || die 69 "there is no sbatch here; jobs/workstatio
 [ -n "$ranks" ] || die 69 "sinfo shows no default partition: give --ranks N"
 
 sizes=()
-if plan=$("$program" run --dry-run --ranks $((nodes * ranks)) "$config" "${sets[@]}" 2>&1); then
-  memory=$(awk '/^memory a rank/ { print int($(NF - 1)) }' <<<"$plan")
-  seconds=$(awk '/^time / { print int($3) }' <<<"$plan")
-  megabytes=$((ranks * memory * 6 / 5 + 512))
+number() { awk -F'[:,]' -v key="\"$1\"" '$1 ~ key { printf "%d", $2 + 0.5 }' <<<"$plan"; } # of the plan
+if plan=$("$program" run --dry-run --json --ranks $((nodes * ranks)) "$config" "${sets[@]}" 2>&1); then
+  memory=$(($(number rank_bytes) / 1000000)) shared=$(($(number shared_bytes) / 1000000)) seconds=$(number seconds)
+  megabytes=$(((ranks * memory + shared) * 6 / 5 + 512))
   [ -n "$hours" ] || hours=$((seconds < 42000 ? seconds / 1800 + 1 : 24))
   sizes=(--mem="${megabytes}M")
-  echo "sizes: $nodes x $ranks ranks, $memory MB a rank ($megabytes MB a node), about $seconds s; time limit $hours h"
+  echo "sizes: $nodes x $ranks ranks, $memory MB a rank and $shared MB a node of weights or prompts ($megabytes MB asked for), about $seconds s; time limit $hours h"
 elif [ ${#array[@]} -gt 0 ]; then
   echo "sizes: $nodes x $ranks ranks; memory and time are not known before the hidden states are there${hours:+; time limit $hours h}"
 else

@@ -45,6 +45,7 @@ enum {
   KEY_SET = 256,
   KEY_GET,
   KEY_DRY_RUN,
+  KEY_JSON,
   KEY_RANKS,
   KEY_RESUME,
   KEY_FORCE,
@@ -71,6 +72,7 @@ static const tg_option all_options[] = {
     {KEY_SET,           "set",                "KEY=VALUE", OVERRIDE,  0,                            0,  0,         NULL,  "Override a key of the config, e.g. observables.overlap_k=16; may be repeated"},
     {KEY_GET,           "get",                "KEY",       TEXT,      INTO(get),                    0,  0,         NULL,  "Print the value of a key and nothing else, a path or a text as it is; inputs are not looked at"},
     {KEY_DRY_RUN,       "dry-run",            NULL,        FLAG,      INTO(run.dry_run),            0,  0,         NULL,  "Print the plan: shards, memory a rank, bytes to read, a time estimate"},
+    {KEY_JSON,          "json",               NULL,        FLAG,      INTO(run.json),               0,  0,         NULL,  "With --dry-run: print the plan as JSON, in bytes and seconds"},
     {KEY_RANKS,         "ranks",              "N",         WHOLE,     INTO(run.ranks),              1,  1 << 24,   NULL,  "With --dry-run: plan for N ranks"},
     {KEY_RESUME,        "resume",             NULL,        FLAG,      INTO(run.resume),             0,  0,         NULL,  "Go on with an output that is not complete"},
     {KEY_FORCE,         "force",              NULL,        FLAG,      INTO(run.force),              0,  0,         NULL,  "Replace an output that exists"},
@@ -159,6 +161,7 @@ static void take_argument(const char *text, tg_arguments *a, struct argp_state *
 static void check_arguments(const tg_arguments *a, struct argp_state *state) {
   if (!a->argument) WRONG(state, "an argument is missing");
   if (a->run.ranks > 0 && !a->run.dry_run) WRONG(state, "--ranks plans for --dry-run; mpirun -n N runs on N ranks");
+  if (a->run.json && !a->run.dry_run) WRONG(state, "--json prints the plan of --dry-run");
   if (a->run.resume && a->run.force) WRONG(state, "--resume and --force exclude each other");
 }
 
@@ -278,7 +281,7 @@ static int export_main(const tg_arguments *a) {
 }
 
 /* clang-format off */
-static const int run_options[]      = {KEY_SET, KEY_DRY_RUN, KEY_RANKS, KEY_RESUME, KEY_FORCE, KEY_MAX_HOURS, KEY_STOP_STATUS, KEY_PARTIAL, KEY_HELP_CONFIG, END};
+static const int run_options[]      = {KEY_SET, KEY_DRY_RUN, KEY_JSON, KEY_RANKS, KEY_RESUME, KEY_FORCE, KEY_MAX_HOURS, KEY_STOP_STATUS, KEY_PARTIAL, KEY_HELP_CONFIG, END};
 static const int figures_options[]  = {KEY_SET, KEY_OUT_DIRECTORY, END};
 static const int verify_options[]   = {KEY_SAMPLE, KEY_SEED, END};
 static const int validate_options[] = {KEY_SET, KEY_GET, KEY_HELP_CONFIG, END};

@@ -303,7 +303,7 @@ static tg_status plan_only(run *r, double program_bytes) {
     TG_TRY(tg_source_prepare(r->study.sources[m], 1));
   }
   tg_inputs_print_engine_warnings(stderr, "tokengeom: warning: ");
-  return tg_summary_plan(&r->study, &r->plan, ranks, program_bytes);
+  return tg_summary_plan(&r->study, &r->plan, ranks, program_bytes, r->options->json);
 }
 
 static void release(run *r) {

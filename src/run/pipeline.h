@@ -9,7 +9,7 @@ typedef struct {
   const char *config;
   const char *const *overrides;
   int n_overrides;
-  bool dry_run, resume, force, partial_statistics;
+  bool dry_run, json, resume, force, partial_statistics;
   int ranks;        /* of a dry run; 0: those there are */
   double max_hours; /* 0: no limit */
 } tg_run_options;

@@ -103,42 +103,81 @@ static tg_status time_one_pass(tg_source *source, double *seconds) {
   return st;
 }
 
-tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks, double program_bytes) {
-  double seconds = 0.0, bytes_to_read = 0.0, shared = 0.0, memory = 0.0;
-  int longest = 1;
+/* What one model takes, measured here. Seconds: of a cloud, of a forward pass with loss and entropy (0: none), of all on one core. */
+typedef struct {
+  double cloud, forward, seconds;
+} model_cost;
+
+static tg_status cost_of(const tg_study *study, int model, double *program_bytes, model_cost *out) {
+  const tg_source_info *info = tg_source_describe(study->sources[model]);
+  double cost = 0.0, full = (double)info->n_tokens;
+  *out = (model_cost){0};
+  if (!info->measured) TG_TRY(time_one_cloud(study, model, &out->cloud, program_bytes));
+  if (info->forward) TG_TRY(time_one_pass(study->sources[model], &out->forward));
+  for (int64_t p = 0; p < info->n_prompts; p++) cost += tg_study_layer_cost(study, model, p);
+  full = (full + 64.0) * (full + 64.0) * (info->width + 64.0);
+  out->seconds = (out->cloud * info->n_layers + out->forward) * cost / full * info->n_levels;
+  return TG_OK;
+}
+
+/* A plan's numbers. Bytes of a rank are its own; shared ones all ranks of a node have together. */
+typedef struct {
+  int ranks, longest;
+  double efficiency, bytes_to_read, result_bytes, rank_bytes, shared_bytes, seconds;
+} plan_numbers;
+
+static void print_model_line(const tg_source_info *info, const model_cost *cost) {
+  printf("%-24s %9" PRId64 " %7d %7d %7d %7d %10" PRId64 " %12.4f\n", info->model, info->n_prompts, info->n_levels,
+         info->n_layers, info->n_tokens, info->width, info->n_prompts * info->n_levels * info->n_layers, cost->cloud);
+  if (info->forward)
+    printf("%-24s a forward pass takes %.2f s here, the geometry of its layers %.2f s\n", "", cost->forward,
+           cost->cloud * info->n_layers);
+}
+
+static void print_plan(const tg_shard_plan *plan, const plan_numbers *p) {
+  printf("\nranks            %d\nshards           %" PRId64 ", of up to %d layers; stacks are cut into up to %d\n",
+         p->ranks, plan->n, p->longest, plan->pieces);
+  printf("balance          %.1f %% of the ranks' time is work\n", 100.0 * p->efficiency);
+  printf("to read          %.2f GB\nresult file      %.3f GB\n", p->bytes_to_read / 1e9, p->result_bytes / 1e9);
+  printf("memory a rank    about %.0f MB", p->rank_bytes / 1e6);
+  if (p->shared_bytes > 0.0)
+    printf(", and %.0f MB of weights or prompts that the ranks of a node share", p->shared_bytes / 1e6);
+  printf("\ntime             about %.0f s, when reading keeps up (one random cloud of each shape was measured here)\n",
+         p->seconds);
+}
+
+static void print_json(const tg_study *study, const tg_shard_plan *plan, const plan_numbers *p) {
+  printf("{\n  \"ranks\": %d,\n  \"clouds\": %" PRId64 ",\n  \"shards\": %" PRId64
+         ",\n  \"efficiency\": %.4f,\n  \"bytes_to_read\": %.0f,\n  \"result_bytes\": %.0f,\n  \"rank_bytes\": %.0f,\n"
+         "  \"shared_bytes\": %.0f,\n  \"seconds\": %.1f\n}\n",
+         p->ranks, tg_study_clouds(study), plan->n, p->efficiency, p->bytes_to_read, p->result_bytes, p->rank_bytes,
+         p->shared_bytes, p->seconds);
+}
+
+tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks, double program_bytes, bool json) {
+  const tg_results_layout layout = {study->models, study->n_models, NULL, 0};
+  plan_numbers p = {.ranks = ranks, .longest = 1, .result_bytes = tg_results_bytes(&layout)};
+  p.efficiency = plan->makespan > 0.0 ? plan->work / (plan->makespan * ranks) : 1.0;
   for (int64_t a = 0; a < plan->n; a++)
-    if (plan->shards[a].end - plan->shards[a].first > longest) longest = plan->shards[a].end - plan->shards[a].first;
-  printf("%-24s %9s %7s %7s %7s %7s %10s %12s\n", "model", "prompts", "levels", "layers", "tokens", "width", "clouds",
-         "s a cloud");
+    if (plan->shards[a].end - plan->shards[a].first > p.longest) p.longest = plan->shards[a].end - plan->shards[a].first;
+  if (!json)
+    printf("%-24s %9s %7s %7s %7s %7s %10s %12s\n", "model", "prompts", "levels", "layers", "tokens", "width", "clouds",
+           "s a cloud");
   for (int m = 0; m < study->n_models; m++) {
     const tg_source_info *info = tg_source_describe(study->sources[m]);
-    double one = 0.0, forward = 0.0, cost = 0.0, full = (double)info->n_tokens;
-    if (!info->measured) TG_TRY(time_one_cloud(study, m, &one, &program_bytes));
-    if (info->forward) TG_TRY(time_one_pass(study->sources[m], &forward));
-    for (int64_t p = 0; p < info->n_prompts; p++) cost += tg_study_layer_cost(study, m, p);
-    full = (full + 64.0) * (full + 64.0) * (info->width + 64.0);
-    seconds += (one * info->n_layers + forward) * cost / full * info->n_levels;
-    shared += (double)info->shared_bytes;
-    bytes_to_read += input_bytes(info);
-    memory += rank_bytes(study, m, longest); /* a rank may work on all of them in turn */
-    printf("%-24s %9" PRId64 " %7d %7d %7d %7d %10" PRId64 " %12.4f\n", info->model, info->n_prompts, info->n_levels,
-           info->n_layers, info->n_tokens, info->width, info->n_prompts * info->n_levels * info->n_layers, one);
-    if (info->forward)
-      printf("%-24s a forward pass takes %.2f s here, the geometry of its layers %.2f s\n", "", forward,
-             one * info->n_layers);
+    model_cost cost;
+    TG_TRY(cost_of(study, m, &program_bytes, &cost));
+    p.seconds += cost.seconds / ranks / fmax(p.efficiency, 1e-9);
+    p.shared_bytes += (double)info->shared_bytes;
+    p.bytes_to_read += input_bytes(info);
+    p.rank_bytes += rank_bytes(study, m, p.longest); /* a rank may work on all of them in turn */
+    if (!json) print_model_line(info, &cost);
   }
-  const tg_results_layout layout = {study->models, study->n_models, NULL, 0};
-  const double efficiency = plan->makespan > 0.0 ? plan->work / (plan->makespan * ranks) : 1.0;
-  printf("\nranks            %d\nshards           %" PRId64 ", of up to %d layers; stacks are cut into up to %d\n",
-         ranks, plan->n, longest, plan->pieces);
-  printf("balance          %.1f %% of the ranks' time is work\n", 100.0 * efficiency);
-  printf("to read          %.2f GB\nresult file      %.3f GB\n", bytes_to_read / 1e9, tg_results_bytes(&layout) / 1e9);
-  memory += program_bytes;
-  printf("memory a rank    about %.0f MB", memory / 1e6);
-  if (shared > 0.0) printf(", and %.0f MB of weights or prompts that the ranks of a node share", shared / 1e6);
-  printf("\n");
-  printf("time             about %.0f s, when reading keeps up (one random cloud of each shape was measured here)\n",
-         seconds / ranks / fmax(efficiency, 1e-9));
+  p.rank_bytes += program_bytes;
+  if (json)
+    print_json(study, plan, &p);
+  else
+    print_plan(plan, &p);
   return TG_OK;
 }
 

@@ -2,6 +2,7 @@
 
 Oracle: the specification's section on the command line; h5py for exported numbers; config/small.yaml for the keys."""
 import csv
+import json
 import os
 import pathlib
 import platform
@@ -339,6 +340,19 @@ class DryRun(support.Case):
         self.assertRegex(out, r"ranks +1\b")
         self.assertRegex(out, r"shards +12\b")
         self.assertRegex(out, r"(?m)^model +6 +2 +9 +100 +32 +108 ")
+
+    def test_json(self):
+        """The plan for programs. Oracle: counting, and the plan for people."""
+        keys = {"prompts": 6, "shuffles": 2, "layers": 9, "tokens": 100, "width": 32}
+        plan = json.loads(self.plan("--json", "--ranks", "4", **keys))
+        self.assertEqual((plan["ranks"], plan["clouds"], plan["shared_bytes"], plan["bytes_to_read"]), (4, 108, 0, 0))
+        said = self.plan("--ranks", "4", **keys)
+        self.assertAlmostEqual(plan["rank_bytes"] / 1e6, int(re.search(r"memory a rank +about (\d+) MB", said)[1]), delta=4)
+        self.assertEqual(plan["shards"], int(re.search(r"shards +(\d+)", said)[1]))
+        self.assertAlmostEqual(plan["result_bytes"] / 1e9, float(re.search(r"result file +([\d.]+) GB", said)[1]), delta=1e-3)
+        result = support.run("run", self.config(synthetic()), "--json")
+        self.assertEqual(result.code, USAGE, result)
+        self.assertIn("--json prints the plan of --dry-run", result.err)
 
     def test_more_ranks_than_stacks(self):
         """Two stacks of 33 layers on 64 ranks are cut into layers."""

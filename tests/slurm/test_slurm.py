@@ -3,6 +3,7 @@
 Oracle: an undisturbed run without SLURM; everything under /models must have its bytes. Restarts are forced by the signals that
 SLURM itself would send; TG_SLURM_LONG=1 waits for real time limits. Exits with 77 where SLURM is missing or does not start.
 A watcher ends everything when this process ends, however it does."""
+import json
 import os
 import pathlib
 import re
@@ -18,6 +19,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "run"))
 import support  # noqa: E402
+import tiny_models  # noqa: E402
 from support import synthetic  # noqa: E402
 
 JOBS = support.SOURCE / "jobs"
@@ -361,6 +363,20 @@ class Chain(Case):
             self.assertEqual(self.field(job, "TimeLimit"), "01:00:00")
             self.assertEqual(self.field(job, "MinMemoryNode"), f"{2 * memory * 6 // 5 + 512}M")
             self.assert_undisturbed(source, f"{script}.h5")
+        if "libllama: not" not in support.libraries():  # whose weights the ranks of a node share
+            model = tiny_models.Llama(vocabulary=40000)
+            model.write(self.path("tiny.gguf"))
+            rows = [list(range(64)), list(range(64, 128))]
+            self.path("tiny.jsonl").write_text("".join(json.dumps({"id": i, "token_ids": row}) + "\n" for i, row in enumerate(rows)))
+            config = self.config({"kind": "llama", "model": "tiny.gguf", "prompts": "tiny.jsonl", "tokens": 64}, name="tiny.yaml")
+            done = slurm(JOBS / "submit_study.sh", config, "--ranks", 2, "--set", "output=tiny.h5", cwd=self.directory)
+            memory, shared = map(int, re.search(r"(\d+) MB a rank and (\d+) MB a node", done.stdout).groups())
+            self.assertAlmostEqual(shared, self.path("tiny.gguf").stat().st_size / 1e6, delta=2)
+            self.assertGreater(memory, 40)
+            job = re.search(r"study: job (\d+)", done.stdout)[1]
+            self.assertEqual(self.field(job, "MinMemoryNode"), f"{(2 * memory + shared) * 6 // 5 + 512}M")
+            self.wait_for_end(job)
+            self.run_ok("verify", self.path("tiny.h5"))
         for arguments, code in (((self.path("none.yaml"),), 66), ((config, "--nodes", "two"), 64), ((config, "--set", "x.y=1"), 78)):
             done = slurm(JOBS / "submit_study.sh", *arguments, check=False, cwd=self.directory)
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
