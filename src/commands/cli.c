@@ -218,7 +218,8 @@ static bool are_strangers(int rank, int ranks, const char *variable) {
   if (size > 1 || ranks <= 1) return false;
   if (rank == 0)
     fprintf(stderr,
-            "tokengeom: this is one of %d processes (%s), but MPI has 1 rank: the launcher belongs to another MPI, or srun wants "
+            "tokengeom: this is one of %d processes (%s), but MPI has 1 rank: the launcher belongs to another MPI, or "
+            "srun wants "
             "another --mpi (srun --mpi=list); to run them apart on purpose, unset %s\n",
             ranks, variable, variable);
   else
@@ -230,7 +231,8 @@ static tg_status run_study(const void *options) { return tg_pipeline_run(options
 static tg_status extract_states(const void *options) { return tg_extract_run(options); }
 
 /* What all ranks do together, if their looks at the inputs found nothing; gives the exit status. */
-static int compute(const tg_arguments *a, tg_status looked, tg_status (*work)(const void *options), const void *options) {
+static int compute(const tg_arguments *a, tg_status looked, tg_status (*work)(const void *options),
+                   const void *options) {
   int rank, ranks;
   const char *variable = tg_inputs_rank(&rank, &ranks);
   if (!start_mpi()) return TG_EINTERNAL;

@@ -52,7 +52,7 @@ typedef struct {
   char *model_file; /* GGUF, an existing path */
   tg_weights weights;
   char *weights_directory; /* where converted weights are kept, an existing one; NULL: beside the model */
-  int threads;      /* of the forward pass, in each rank */
+  int threads;             /* of the forward pass, in each rank */
   int gpu_layers;
   bool keep_short; /* prompts with fewer tokens are cut to whole blocks of the largest level instead of left out */
   bool split_special_tokens; /* those that a text spells out are words like others */
@@ -80,9 +80,9 @@ typedef struct {
 } tg_model_config;
 
 typedef struct {
-  char *path;      /* of the file, as given */
-  char *directory; /* of the file; relative paths start here */
-  char *output;    /* result file */
+  char *path;        /* of the file, as given */
+  char *directory;   /* of the file; relative paths start here */
+  char *output;      /* result file */
   int64_t n_aliases; /* other names under which globs matched files, which are taken once */
   char *alias;       /* the first of them */
   tg_model_config *models;

@@ -8,7 +8,7 @@
 /* A node as its ranks see it. */
 typedef struct {
   int rank, ranks, cores; /* cores: that any of them may use, 0: not known */
-  int on_one;       /* most ranks that are bound to one core and the same */
+  int on_one;             /* most ranks that are bound to one core and the same */
   char name[MPI_MAX_PROCESSOR_NAME];
 } node_load;
 

@@ -154,12 +154,14 @@ static void print_json(const tg_study *study, const tg_shard_plan *plan, const p
          p->shared_bytes, p->seconds);
 }
 
-tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks, double program_bytes, bool json) {
+tg_status tg_summary_plan(const tg_study *study, const tg_shard_plan *plan, int ranks, double program_bytes,
+                          bool json) {
   const tg_results_layout layout = {study->models, study->n_models, NULL, 0};
   plan_numbers p = {.ranks = ranks, .longest = 1, .result_bytes = tg_results_bytes(&layout)};
   p.efficiency = plan->makespan > 0.0 ? plan->work / (plan->makespan * ranks) : 1.0;
   for (int64_t a = 0; a < plan->n; a++)
-    if (plan->shards[a].end - plan->shards[a].first > p.longest) p.longest = plan->shards[a].end - plan->shards[a].first;
+    if (plan->shards[a].end - plan->shards[a].first > p.longest)
+      p.longest = plan->shards[a].end - plan->shards[a].first;
   if (!json)
     printf("%-24s %9s %7s %7s %7s %7s %10s %12s\n", "model", "prompts", "levels", "layers", "tokens", "width", "clouds",
            "s a cloud");

@@ -265,7 +265,7 @@ static tg_status load(tg_engine *e) {
     device[0] = find_gpu();
     TG_CHECK(device[0], TG_ECONFIG, "%s: gpu_layers is %d, but libllama has no GPU here", o->model, o->gpu_layers);
   }
-  model.devices = device; /* none: a device that is there would take large products all the same */
+  model.devices = device;        /* none: a device that is there would take large products all the same */
   model.use_extra_bufts = false; /* repacked weights would be a copy in every rank */
   e->model = llama_model_load_from_file(o->model, model);
   TG_CHECK(e->model, TG_EDATA, "%s: libllama cannot load it (%s)", o->model, tg_llama_reason());

@@ -19,7 +19,7 @@ typedef struct {
   int layers, width;               /* clouds, L + 1; coordinates */
   int64_t vocabulary;
   bool exact_attention; /* keys and values in float32; else they are rounded to float16, and attention is faster */
-  bool ahead; /* go on to the next layer while one is in use; else wait until it is asked for */
+  bool ahead;           /* go on to the next layer while one is in use; else wait until it is asked for */
 } tg_engine_options;
 
 /** Loads the model, its weights mapped and so shared by all ranks of a node, and looks the layers up in its graph.

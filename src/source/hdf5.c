@@ -464,8 +464,9 @@ static tg_status check_metrics(void *opaque) {
   return st;
 }
 
-static const tg_source_kind_calls calls = {destroy,          read_cloud,    element_of, read_scalars, read_metric,
-                                           read_unembedding, check_metrics, NULL,       NULL,         NULL,        NULL};
+static const tg_source_kind_calls calls = {
+    destroy,       read_cloud, element_of, read_scalars, read_metric, read_unembedding,
+    check_metrics, NULL,       NULL,       NULL,         NULL};
 
 tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts *out) {
   state *s = NULL;

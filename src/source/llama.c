@@ -297,8 +297,9 @@ static tg_status prepare(void *opaque, int ranks_on_node) {
   return TG_OK;
 }
 
-static const tg_source_kind_calls calls = {destroy,          read_cloud,    element_of, read_scalars, no_metric,
-                                           read_unembedding, check_metrics, convert,    prepare,      report,     NULL};
+static const tg_source_kind_calls calls = {destroy,   read_cloud,       element_of,    read_scalars,
+                                           no_metric, read_unembedding, check_metrics, convert,
+                                           prepare,   report,           NULL};
 
 /* ---- opening ---- */
 

@@ -55,8 +55,9 @@ void tg_llama_prepare(void) {
   llama_log_set(remember, NULL);
   ggml_set_abort_callback(say_last_words);
   llama_backend_init();
-  static const char advice[] = "it has no BLAS back end, so that products of quantized weights are slow and rounded to 8 bits; "
-                               "build it with -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS";
+  static const char advice[] =
+      "it has no BLAS back end, so that products of quantized weights are slow and rounded to 8 bits; "
+      "build it with -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS";
   pthread_mutex_lock(&mutex);
   if (!tg_llama_has_blas()) add_warning(advice, (int)strlen(advice));
   pthread_mutex_unlock(&mutex);
@@ -86,8 +87,10 @@ const char *tg_llama_version(void) {
   char devices[200] = "";
   for (size_t a = 0; a < ggml_backend_dev_count(); a++) {
     const size_t used = strlen(devices);
-    snprintf(devices + used, sizeof devices - used, "%s%.40s", a ? ", " : "", ggml_backend_dev_name(ggml_backend_dev_get(a)));
+    snprintf(devices + used, sizeof devices - used, "%s%.40s", a ? ", " : "",
+             ggml_backend_dev_name(ggml_backend_dev_get(a)));
   }
-  snprintf(text, sizeof text, "ggml %s (%s); devices: %s; %.300s", ggml_version(), ggml_commit(), devices, llama_print_system_info());
+  snprintf(text, sizeof text, "ggml %s (%s); devices: %s; %.300s", ggml_version(), ggml_commit(), devices,
+           llama_print_system_info());
   return text;
 }

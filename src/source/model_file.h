@@ -14,11 +14,11 @@ typedef struct tg_model_file tg_model_file;
 typedef struct {
   const char *architecture, *name;
   int blocks, width, context, feed_forward, heads, key_heads;
-  int64_t vocabulary; /* rows of the unembedding */
-  bool has_tokenizer, names_splitter; /* the rules by which it splits a text first, where its kind has any */
-  double bytes;  /* of all parts */
+  int64_t vocabulary;                      /* rows of the unembedding */
+  bool has_tokenizer, names_splitter;      /* the rules by which it splits a text first, where its kind has any */
+  double bytes;                            /* of all parts */
   double matrix_elements, vector_elements; /* of all tensors, by their axes */
-  char **files;  /* [n_files] the parts' paths */
+  char **files;                            /* [n_files] the parts' paths */
   int n_files;
 } tg_model_info;
 

@@ -87,7 +87,9 @@ static tg_status copy_group(const char *text, tg_prompt *prompt) {
 /* The label of a record: `group`; else `meta`, of The Pile's records its pile_set_name, of others' as JSON. */
 static tg_status take_group(const json_t *object, tg_prompt *prompt) {
   const json_t *group = json_object_get(object, "group"), *meta = json_object_get(object, "meta");
-  const json_t *pile = json_object_get(meta, "pile_set_name"), *label = group ? group : json_is_string(pile) ? pile : meta;
+  const json_t *pile = json_object_get(meta, "pile_set_name"), *label = group                  ? group
+                                                                        : json_is_string(pile) ? pile
+                                                                                               : meta;
   TG_CHECK(!group || json_is_string(group), TG_EDATA, "%s: 'group' is no string", tg_prompt_place(prompt));
   if (!label || json_is_null(label)) return TG_OK;
   if (json_is_string(label)) return copy_group(json_string_value(label), prompt);

@@ -13,7 +13,7 @@ typedef struct {
   size_t length;
   int32_t *token_ids;
   int n_token_ids;
-  char *group; /* its label, TG_MAX_GROUP bytes at most, cut to that; NULL: it has none */
+  char *group;      /* its label, TG_MAX_GROUP bytes at most, cut to that; NULL: it has none */
   const char *path; /* borrowed; line 0: the whole file */
   int line;
 } tg_prompt;

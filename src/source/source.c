@@ -181,7 +181,8 @@ tg_status tg_source_create(const tg_config *config, int model, const tg_token_ta
 }
 
 static void free_groups(tg_source_info *info) {
-  const int64_t n = info->n_read > info->n_prompts ? info->n_read : info->n_prompts; /* before any are selected, and after */
+  const int64_t n =
+      info->n_read > info->n_prompts ? info->n_read : info->n_prompts; /* before any are selected, and after */
   for (int64_t p = 0; info->groups && p < n; p++) free(info->groups[p]);
   free(info->groups);
 }

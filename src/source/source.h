@@ -24,8 +24,8 @@ typedef struct {
   int64_t *prompt_ids;                     /* [n_prompts] */
   int32_t *levels;                         /* [n_levels] */
   int32_t *n_tokens_of;                    /* [n_prompts], 1..n_tokens */
-  char **groups;                           /* [n_prompts] labels of prompts, "": none; NULL: there are none, or another process has them */
-  int last_layer_normalized;               /* 0, 1; -1 not said */
+  char **groups; /* [n_prompts] labels of prompts, "": none; NULL: there are none, or another process has them */
+  int last_layer_normalized; /* 0, 1; -1 not said */
   bool has_loss, has_token_loss, has_entropy, has_token_ids;
   bool has_metric;           /* W^T W is stored */
   int64_t vocabulary;        /* rows of a stored unembedding, 0: none */

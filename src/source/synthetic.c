@@ -103,8 +103,8 @@ static tg_status check_metrics(void *opaque) {
   return TG_OK;
 }
 
-static const tg_source_kind_calls calls = {destroy,        read_cloud,    element_of, read_scalars, no_metric,
-                                           no_unembedding, check_metrics, NULL,       NULL,         NULL,        NULL};
+static const tg_source_kind_calls calls = {
+    destroy, read_cloud, element_of, read_scalars, no_metric, no_unembedding, check_metrics, NULL, NULL, NULL, NULL};
 
 static tg_status describe(const tg_source_config *config, tg_source_info *info) {
   *info = (tg_source_info){.n_prompts = config->prompts,

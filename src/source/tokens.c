@@ -30,7 +30,8 @@ static tg_status load_vocabulary(reading *r) {
   TG_CHECK(tg_model_file_describe(r->file)->has_tokenizer, TG_EDATA,
            "%s: the model file has no tokenizer, so prompts must give token_ids", path);
   TG_CHECK(tg_model_file_describe(r->file)->names_splitter, TG_EDATA,
-           "%s: the model file does not say by which rules its tokenizer splits a text (tokenizer.ggml.pre), and libllama would guess; "
+           "%s: the model file does not say by which rules its tokenizer splits a text (tokenizer.ggml.pre), and "
+           "libllama would guess; "
            "convert the model again with a newer convert_hf_to_gguf.py, or give token_ids",
            path);
   r->model = llama_model_load_from_file(path, params);
@@ -87,7 +88,7 @@ static tg_status tokenize_on_thread(tokenizing *t) {
 /* All tokens of a text; none is put before or behind it. */
 static tg_status tokenize(const reading *r, tg_prompt *prompt) {
   tokenizing t = {llama_model_get_vocab(r->model), prompt, r->config->split_special_tokens, NULL,
-                  (int)prompt->length + 8, -1};
+                  (int)prompt->length + 8,         -1};
   while (t.n < 0 && t.n != INT32_MIN) { /* a negative answer says how many tokens want room */
     if (t.token_ids) t.room = -t.n;
     free(prompt->token_ids);

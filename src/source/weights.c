@@ -21,7 +21,8 @@
 /* ---- names ---- */
 
 char *tg_weights_path(const tg_source_config *config) {
-  const size_t room = strlen(config->model_file) + (config->weights_directory ? strlen(config->weights_directory) : 0) + 64;
+  const size_t room =
+      strlen(config->model_file) + (config->weights_directory ? strlen(config->weights_directory) : 0) + 64;
   char *path = calloc(1, room), *copy = tg_copy_string(config->model_file);
   if (path && copy) {
     const char *name = config->weights_directory ? basename(copy) : copy;
@@ -156,11 +157,14 @@ static tg_status make(const tg_source_config *config, const char *path, const ch
 }
 
 tg_status tg_weights_convert(const tg_source_config *config, const tg_model_file *file) {
-  char *path = tg_weights_path(config), *origin = origin_of(config, file), *part = path ? with_ending(path, ".part") : NULL;
+  char *path = tg_weights_path(config), *origin = origin_of(config, file),
+       *part = path ? with_ending(path, ".part") : NULL;
   tg_status st = part && origin ? TG_OK : tg_fail(TG_EINTERNAL, TG_HERE, "no memory");
   if (st == TG_OK && !is_whole(path, origin)) {
     const int lock = lock_part(part);
-    if (lock < 0) st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be made: %s; models[].source.weights_directory names another folder", part, strerror(errno));
+    if (lock < 0)
+      st = tg_fail(TG_EIO, TG_HERE, "%s: cannot be made: %s; models[].source.weights_directory names another folder",
+                   part, strerror(errno));
     if (st == TG_OK && !is_whole(path, origin)) st = make(config, path, part, origin);
     if (lock >= 0) {
       unlink(part); /* what is left of a failure, or of waiting for another who made it */

@@ -17,11 +17,10 @@ static int number_of(const char *name, int fallback) {
 /* Open MPI's mpirun; SLURM's srun with PMIx; others that follow PMI; srun alone. mpirun's come first: its ranks may stand in a job of
  * SLURM. */
 const char *tg_inputs_rank(int *rank, int *ranks) {
-  static const char *const names[][2] = {
-      {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
-      {"PMIX_RANK", "SLURM_NTASKS"},
-      {"PMI_RANK", "PMI_SIZE"},
-      {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}};
+  static const char *const names[][2] = {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+                                         {"PMIX_RANK", "SLURM_NTASKS"},
+                                         {"PMI_RANK", "PMI_SIZE"},
+                                         {"SLURM_PROCID", "SLURM_STEP_NUM_TASKS"}};
   *rank = 0;
   *ranks = 1;
   for (size_t a = 0; a < sizeof names / sizeof names[0]; a++)

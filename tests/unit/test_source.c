@@ -538,7 +538,7 @@ static void wrong_files_are_refused(void) {
   static const struct {
     fault fault;
     const char *word;
-  } wrong[] = {{REVERSED, "is big-endian"},   {INTEGERS, "is uint16"},   {FOUR_AXES, "4 axes"},
+  } wrong[] = {{REVERSED, "is big-endian"},   {INTEGERS, "is uint16"},    {FOUR_AXES, "4 axes"},
                {NO_STATES, "hidden_states"},  {NO_IDS, "prompt_ids"},     {TOO_FEW_IDS, "prompt_ids"},
                {LEVEL_TWICE, "twice"},        {LENGTH_0, "n_tokens[1]"},  {LENGTH_TOO_LARGE, "n_tokens[1] is 10"},
                {OTHER_FORMAT, "format"},      {OTHER_VERSION, "version"}, {SHORT_LOSS, "loss"},
