@@ -16,6 +16,7 @@ support=$jobs
 die() { echo "submit_study.sh: $2" >&2; exit "$1"; }
 
 config=${1:-}
+case $config in -h | --help) sed -n '2,/^set -u/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 [ -f "$config" ] || die 66 "CONFIG is missing or no file: '$config'"
 config=$(realpath "$config")
 shift

@@ -377,6 +377,7 @@ class Chain(Case):
             self.assertEqual(self.field(job, "MinMemoryNode"), f"{(2 * memory + shared) * 6 // 5 + 512}M")
             self.wait_for_end(job)
             self.run_ok("verify", self.path("tiny.h5"))
+        self.assertIn("--ranks N    ranks a node", slurm(JOBS / "submit_study.sh", "--help").stdout)
         for arguments, code in (((self.path("none.yaml"),), 66), ((config, "--nodes", "two"), 64), ((config, "--set", "x.y=1"), 78)):
             done = slurm(JOBS / "submit_study.sh", *arguments, check=False, cwd=self.directory)
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
