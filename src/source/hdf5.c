@@ -6,6 +6,7 @@
 #include "hdf5/h5.h"
 #include "source/dataset.h"
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ typedef struct {
   tg_element element;
   bool has_loss, has_token_loss, has_entropy, has_token_ids, has_metric;
   int64_t vocabulary;
+  int part, parts; /* of what jobs/export_states.py wrote as an array; parts 0: it does not say */
 } stored_file;
 
 typedef struct {
@@ -151,6 +153,47 @@ static tg_status read_optional_headers(state *s, stored_file *f, const hsize_t s
   return tg_h5_has(s->file, "unembedding") ? read_unembedding_header(s, f, shape) : TG_OK;
 }
 
+/* ---- parts of an array ---- */
+
+enum { MOST_PARTS = 100000 };
+
+/* The part that a file is, by the settings that the exporter wrote into it. */
+static void note_part(hid_t file, stored_file *f) {
+  char *text = tg_h5_string_attribute(file, "exporter_settings");
+  json_t *settings = text ? json_loads(text, 0, NULL) : NULL;
+  const json_t *array = json_object_get(settings, "array");
+  const json_int_t part = json_integer_value(json_array_get(array, 0)),
+                   parts = json_integer_value(json_array_get(array, 1));
+  if (parts > 1 && parts <= MOST_PARTS && part >= 0 && part < parts) {
+    f->part = (int)part;
+    f->parts = (int)parts;
+  }
+  json_decref(settings);
+  free(text);
+}
+
+/* Names the parts that are not among the files, where all files are parts of one array. */
+static tg_status name_missing_parts(const state *s, char **names) {
+  const int parts = s->files[0].parts;
+  bool *there = NULL;
+  size_t size = 0;
+  int missing = parts;
+  for (int a = 0; a < s->n_files; a++)
+    if (s->files[a].parts != parts || parts == 0) return TG_OK;
+  TG_TRY(TG_ALLOC(parts, &there));
+  for (int a = 0; a < s->n_files; a++) {
+    missing -= !there[s->files[a].part];
+    there[s->files[a].part] = true;
+  }
+  FILE *out = missing > 0 ? open_memstream(names, &size) : NULL;
+  for (int part = 0, named = 0; out && part < parts && named < 10; part++)
+    if (!there[part]) fprintf(out, "%s%d", named++ ? ", " : "", part);
+  if (out) fprintf(out, "%s of 0..%d", missing > 10 ? ", ..." : "", parts - 1);
+  if (out) fclose(out);
+  free(there);
+  return TG_OK;
+}
+
 /* ---- joining files ---- */
 
 /* Room for `more` further prompts. */
@@ -280,6 +323,7 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   s->open = which;
   TG_TRY(check_format(path, s->file));
   TG_TRY(check_model(s, path, s->file, &info->model));
+  note_part(s->file, f);
   TG_TRY(tg_dataset_open_states(path, s->file, &s->states, &s->cache));
   TG_TRY(read_states_header(s, f, shape));
   TG_TRY(read_optional_headers(s, f, shape));
@@ -481,5 +525,6 @@ tg_status tg_source_hdf5_create(const tg_source_config *config, tg_source_parts 
   s->n_files = config->n_files;
   TG_TRY(TG_ALLOC(config->n_files, &s->files));
   for (int a = 0; a < config->n_files; a++) TG_TRY(add_file(s, a, config->files[a], &out->info));
+  TG_TRY(name_missing_parts(s, &out->info.missing_parts));
   return describe_identity(s, &out->identity);
 }

@@ -194,6 +194,7 @@ void tg_source_destroy(tg_source **source) {
   free(s->parts.info.model);
   free(s->parts.info.prompt_ids);
   free_groups(&s->parts.info);
+  free(s->parts.info.missing_parts);
   free(s->parts.info.levels);
   free(s->parts.info.n_tokens_of);
   free(s->parts.identity);

@@ -38,6 +38,7 @@ typedef struct {
   bool overlap;              /* it may go on while a cloud is measured: it waits for disks, or has cores of its own */
   bool forward;              /* a model is run: a (prompt, level) is one piece of work, its layers read in order */
   bool measured;             /* no clouds, tokens or width: rows are read, of clouds that others measured */
+  char *missing_parts;       /* what is not there of states that were written in parts, for messages; NULL: nothing */
   int64_t n_left_out;        /* prompts with too few tokens */
   int64_t n_read;            /* prompts that the source has beside those, before any are selected */
   int64_t n_not_common;      /* prompts left out as another model of the study does not have them */

@@ -100,6 +100,9 @@ void tg_inputs_print_aliases(FILE *out, const char *prefix, const tg_config *con
 }
 
 void tg_inputs_print_left_out(FILE *out, const char *prefix, const tg_source_info *info) {
+  if (info->missing_parts)
+    fprintf(out, "%s%s: warning: parts of its hidden states are missing: %s\n", prefix, info->model,
+            info->missing_parts);
   if (info->n_left_out > 0)
     fprintf(out, "%s%s: %" PRId64 " of %" PRId64 " prompts left out, with too few tokens\n", prefix, info->model,
             info->n_left_out, info->n_left_out + info->n_read);

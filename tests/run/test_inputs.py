@@ -3,7 +3,9 @@
 Oracles: the same values stored in another way must give equal bytes under /models; numbers against oracle.py, the
 definitions in NumPy (limits in support.py)."""
 import itertools
+import json
 
+import h5py
 import numpy as np
 import oracle
 import support
@@ -107,6 +109,27 @@ class Encodings(support.Case):
         self.assertIn("warning: 2 matches of globs are other names of files that are taken already, as ", result.err)
         self.assert_same_but_deviation(support.load_models(self.path("results.h5")), self.expected)
         self.assertIn("# 2 matches of globs are other names", self.run_ok("validate", config).out)
+
+    def test_a_part_that_is_missing(self):
+        """jobs/export_states.py writes into each file of an array which part it is: said by run, validate and in the provenance."""
+        def write(part, parts):
+            path = write_states(self.path(f"s-{part:02}.h5"), clouds(1, 1, 2, 30), ids=[part])
+            with h5py.File(path, "a") as file:
+                file.attrs["exporter_settings"] = json.dumps({"model": "m", "array": [part, parts] if parts else None})
+        for parts, there, expected in ((3, (0, 2), "1 of 0..2"), (3, (0, 1, 2), None), (4, (2,), "0, 1, 3 of 0..3"), (None, (0,), None),
+                                       (20, (3,), "0, 1, 2, 4, 5, 6, 7, 8, 9, 10, ... of 0..19")):
+            with self.subTest(parts=parts, there=there):
+                for path in self.directory.glob("s-*.h5"):
+                    path.unlink()
+                for part in there:
+                    write(part, parts)
+                config = self.config(files("s-*.h5"), observables={"angle_layers": [0]})
+                said = f"model: warning: parts of its hidden states are missing: {expected}\n"
+                result = self.run_ok("run", config, "--force", ranks=2)
+                self.assertEqual((result.err.count(said), result.err.count("are missing")), (1, 1) if expected else (0, 0), result)
+                self.assertEqual(self.run_ok("validate", config).out.count("# " + said), 1 if expected else 0)
+                with h5py.File(self.path("results.h5")) as file:
+                    self.assertEqual(said in file["provenance/models"].asstr()[()], bool(expected))
 
     def test_a_star_in_a_name_and_a_single_text(self):
         self.write("odd*name.h5")
