@@ -40,7 +40,7 @@ static size_t space_at(const unsigned char *text, size_t length) {
   return is_wide_space(c) ? 3 : 0;
 }
 
-/* A stripped copy of UTF-8 text; nothing may be left of it. */
+/* A stripped copy of UTF-8 text. */
 static tg_status take_text(const char *text, size_t length, tg_prompt *prompt) {
   const unsigned char *from = (const unsigned char *)text, *end = from + length;
   for (size_t space; (space = space_at(from, (size_t)(end - from))) > 0;) from += space;
@@ -50,6 +50,7 @@ static tg_status take_text(const char *text, size_t length, tg_prompt *prompt) {
     if (space_at(end - back, back) != back) break;
     end -= back;
   }
+  TG_CHECK(end > from, TG_EDATA, "%s: the text is empty", tg_prompt_place(prompt));
   prompt->length = (size_t)(end - from);
   TG_TRY(TG_ALLOC(prompt->length + 1, &prompt->text));
   memcpy(prompt->text, from, prompt->length);

@@ -9,7 +9,7 @@
 
 typedef struct {
   int64_t id;
-  char *text; /* empty where there is nothing but white space; NULL: token_ids are given */
+  char *text; /* NULL: token_ids are given */
   size_t length;
   int32_t *token_ids;
   int n_token_ids;
@@ -21,7 +21,7 @@ typedef struct {
 /** Reads the prompts of all files one after another. Blank lines of JSON lines are skipped.
  *  files   [n_files], all JSON lines or all texts
  *  visit   is shown each prompt, which is freed behind it; what it takes over it sets to NULL. Its errors end the reading
- *  errors  TG_ENOINPUT; TG_EDATA with file and line for a broken line, an id that is no int64; those of visit */
+ *  errors  TG_ENOINPUT; TG_EDATA with file and line for a broken line, an empty text, an id that is no int64; those of visit */
 tg_status tg_prompts_each(char *const *files, int n_files, tg_status (*visit)(void *context, tg_prompt *prompt),
                           void *context);
 

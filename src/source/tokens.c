@@ -89,7 +89,6 @@ static tg_status tokenize_on_thread(tokenizing *t) {
 static tg_status tokenize(const reading *r, tg_prompt *prompt) {
   tokenizing t = {llama_model_get_vocab(r->model), prompt, r->config->split_special_tokens, NULL,
                   (int)prompt->length + 8,         -1};
-  if (prompt->length == 0) t.n = 0;
   while (t.n < 0 && t.n != INT32_MIN) { /* a negative answer says how many tokens want room */
     if (t.token_ids) t.room = -t.n;
     free(prompt->token_ids);
@@ -98,7 +97,7 @@ static tg_status tokenize(const reading *r, tg_prompt *prompt) {
     t.token_ids = prompt->token_ids;
     TG_TRY(tokenize_on_thread(&t));
   }
-  TG_CHECK(t.n > 0 || prompt->length == 0, TG_EDATA, "%s: the tokenizer gives no tokens", tg_prompt_place(prompt));
+  TG_CHECK(t.n > 0, TG_EDATA, "%s: the tokenizer gives no tokens", tg_prompt_place(prompt));
   prompt->n_token_ids = t.n;
   return TG_OK;
 }

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *bytes, size_t size);
 static tg_status check(void *context, tg_prompt *p) {
   (void)context;
   if (!p->text == !p->token_ids) abort();
-  if (p->text && p->text[p->length] != '\0') abort();
+  if (p->text && (p->length == 0 || p->text[p->length] != '\0')) abort();
   for (int i = 0; i < p->n_token_ids; i++)
     if (p->token_ids[i] < 0) abort();
   if (p->group && strlen(p->group) > TG_MAX_GROUP) abort();

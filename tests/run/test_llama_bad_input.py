@@ -173,7 +173,8 @@ class Refused(Case):
         good = self.path("tiny.jsonl").read_text()
         for line, named in (('{"id": 1, "token_ids": [1, 2', "not JSON"), ('{"id": 1}', "neither"),
                             ('{"token_ids": [1]}', "no 'id'"),
-                            ('{"id": 1.5, "token_ids": [1]}', "no integer"), ('{"id": 1, "token_ids": []}', "no list")):
+                            ('{"id": 1.5, "token_ids": [1]}', "no integer"), ('{"id": 1, "token_ids": []}', "no list"),
+                            ('{"id": 1, "text": " \\n"}', "the text is empty")):
             with self.subTest(line=line):
                 self.prompts(good + "\n" + line + "\n")
                 self.refuse(BAD_DATA, "tiny.jsonl:5: ", named)
@@ -182,6 +183,8 @@ class Refused(Case):
     def test_no_prompts(self):
         self.prompts("\n\n")
         self.refuse(BAD_DATA, "tiny.jsonl: no prompts")
+        self.prompts("  \n", "a.txt")
+        self.refuse(BAD_DATA, "a.txt: the text is empty", source={**self.good, "prompts": "a.txt"})
 
     def test_mixed_kinds_of_prompts(self):
         self.prompts("some words\n", "a.txt")

@@ -93,18 +93,6 @@ class Real(Case):
         with h5py.File(self.path("results.h5")) as file:
             self.assertIn("missing pre-tokenizer", file["provenance/engine_warnings"].asstr()[()])
 
-    def test_empty_texts(self):
-        """They have too few tokens, as other texts may."""
-        for name, text in (("a.txt", ""), ("b.txt", " \u3000\n"), ("c.txt", "some words " * 40), ("d.txt", "few")):
-            self.path(name).write_text(text)
-        result = self.run_ok("run", self.config(self.real("*.txt", tokens=16), shuffle={"levels": [0]}), timeout=300)
-        self.assertIn("3 of 4 prompts left out, with too few tokens", result.err)
-        self.assertEqual(support.load_models(self.path("results.h5"))["model/prompt_id"].tolist(), [2])
-        self.path("c.txt").unlink()
-        result = support.run("run", self.config(self.real("*.txt")), "--force")
-        self.assertEqual((result.code, len(result.errors)), (BAD_DATA, 1), result)
-        self.assertIn("a.txt: no prompt has 64 tokens, the longest of 3 has 1", result.errors[0])
-
     def test_long_runs_of_one_character(self):
         """libllama's regular expressions call themselves once a character: 26 326 of them ended the process on a stack of 8 MB."""
         words = "The quick brown fox. " * 40
