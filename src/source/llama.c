@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 enum { TILE = 1024, TRIED = 8 }; /* words of the vocabulary at a time; tokens that the logits are tried on */
 
@@ -350,6 +351,14 @@ static tg_status describe(const state *s, tg_source_info *info) {
   return TG_OK;
 }
 
+/* Of what is run: ids, lengths and tokens. Two lists of prompts may be files of one size and time. */
+static uint64_t hash_prompts(const tg_token_table *t) {
+  const size_t n = (size_t)t->n;
+  uint64_t hash = XXH64(t->ids, n * sizeof *t->ids, 0);
+  hash = XXH64(t->lengths, n * sizeof *t->lengths, hash);
+  return XXH64(t->tokens, n * (size_t)t->width * sizeof *t->tokens, hash);
+}
+
 static tg_status describe_identity(const state *s, char **identity) {
   char *text = NULL;
   size_t size = 0;
@@ -359,8 +368,8 @@ static tg_status describe_identity(const state *s, char **identity) {
   tg_status st = TG_OK;
   for (int a = 0; st == TG_OK && a < m->n_files; a++) st = tg_source_print_file(out, m->files[a]);
   for (int a = 0; st == TG_OK && a < s->config->n_files; a++) st = tg_source_print_file(out, s->config->files[a]);
-  fprintf(out, "%" PRId64 " prompts of up to %d tokens, %d clouds of width %d\n", s->t->n, s->config->tokens,
-          s->n_layers, s->width);
+  fprintf(out, "%" PRId64 " prompts of up to %d tokens (%016" PRIx64 "), %d clouds of width %d\n", s->t->n,
+          s->config->tokens, hash_prompts(s->t), s->n_layers, s->width);
   fclose(out);
   *identity = text;
   return st;

@@ -393,6 +393,22 @@ class Same(Case):
             self.assertIn("tiny.gguf: gpu_layers is 99, but libllama has no GPU here", result.errors[0])
             self.assert_nothing_left()
 
+    def test_prompts_of_the_same_size_and_time(self):
+        """Other prompts in a file of the same name, size and time are other prompts."""
+        model = Llama()
+        source, path = self.source(model), self.path("tiny.jsonl")
+        config = self.config(source)
+        self.run_ok("run", config)
+        at, text = path.stat(), path.read_text()
+        self.run_ok("run", config, "--resume")
+        path.write_text(text.replace("[145,", "[154,", 1))
+        os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+        self.assertTrue(path.stat().st_size == at.st_size and path.read_text() != text)
+        for ranks in (None, 2):
+            result = support.run("run", config, "--resume", ranks=ranks)
+            self.assertEqual(result.code, CONFIG, result)
+            self.assertRegex(result.errors[0], r"the inputs changed: .*was '3 prompts of up to 64 tokens \(\w{16}\), .*', is now '3 prompts")
+
     def test_labels_of_prompts(self):
         """The Pile's own records: places are ids, pile_set_name is a label; in results, in extracted states, and from there in results."""
         model = Llama()
