@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 static char reason[512], warnings[4096];
+static char devices[200]; /* names, once they are known */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* Whether a warning is of what is done here on purpose: prompts are as long as they are (libllama rounds their length up, and it is checked
@@ -51,10 +52,20 @@ static void say_last_words(const char *text) {
   _exit(TG_EDATA);
 }
 
+static void list_devices(void) {
+  devices[0] = '\0';
+  for (size_t a = 0; a < ggml_backend_dev_count(); a++) {
+    const size_t used = strlen(devices);
+    snprintf(devices + used, sizeof devices - used, "%s%.40s", a ? ", " : "",
+             ggml_backend_dev_name(ggml_backend_dev_get(a)));
+  }
+}
+
 void tg_llama_prepare(void) {
   llama_log_set(remember, NULL);
   ggml_set_abort_callback(say_last_words);
   llama_backend_init();
+  list_devices();
   static const char advice[] =
       "it has no BLAS back end, so that products of quantized weights are slow and rounded to 8 bits; "
       "build it with -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS";
@@ -84,13 +95,10 @@ const char *tg_llama_warnings(void) {
 
 const char *tg_llama_version(void) {
   static char text[600];
-  char devices[200] = "";
-  for (size_t a = 0; a < ggml_backend_dev_count(); a++) {
-    const size_t used = strlen(devices);
-    snprintf(devices + used, sizeof devices - used, "%s%.40s", a ? ", " : "",
-             ggml_backend_dev_name(ggml_backend_dev_get(a)));
-  }
-  snprintf(text, sizeof text, "ggml %s (%s); devices: %s; %.300s", ggml_version(), ggml_commit(), devices,
-           llama_print_system_info());
+  if (devices[0])
+    snprintf(text, sizeof text, "ggml %s (%s); devices: %s; %.300s", ggml_version(), ggml_commit(), devices,
+             llama_print_system_info());
+  else
+    snprintf(text, sizeof text, "ggml %s (%s)", ggml_version(), ggml_commit());
   return text;
 }

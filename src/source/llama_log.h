@@ -17,7 +17,8 @@ const char *tg_llama_reason(void);
  *  comes, are left out. Valid until the next call of this thread. */
 const char *tg_llama_warnings(void);
 
-/** Version, devices and CPU features. Static text. */
+/** Version; once libllama was made ready also its devices and what of the CPU it uses, for which it runs code that this CPU may lack.
+ *  Static text. */
 const char *tg_llama_version(void);
 
 #endif

@@ -59,6 +59,7 @@ class Usage(support.Case):
         self.assertRegex(out, r"^tokengeom \d+\.\d+\.\d+ ")
         for part in ("MPI", "HDF5", "BLAS", "CPU", "kernel", "compiler"):
             self.assertIn(part, out)
+        self.assertNotIn("devices", out)  # asking libllama for them runs code for one CPU
 
     def test_core_of_openblas(self):
         """A CPU with AVX2 is no Prescott, however new it is for OpenBLAS; what the user chose stays. Oracle: the flags of /proc/cpuinfo."""
