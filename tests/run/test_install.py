@@ -49,9 +49,9 @@ class Installed(support.Case):
                      "share/man/man5/tokengeom-config.5", "share/bash-completion/completions/tokengeom"):
             self.assertTrue((self.prefix / name).is_file(), name)
         for path in self.prefix.rglob("*"):
-            if path.is_file() and path.suffix != ".md":
+            if path.is_file() and path.suffix != ".md" and not (support.SANITIZED and path.name == "tokengeom"):  # which has debug information
                 for folder in (support.SOURCE, BUILD):
-                    self.assertNotIn(os.fsencode(folder) + b"/", path.read_bytes(), path)
+                    self.assertFalse(os.fsencode(folder) + b"/" in path.read_bytes(), f"{path} names {folder}")
         for folder in ("bin", "libexec/tokengeom", "share/tokengeom/jobs"):
             for path in (self.prefix / folder).iterdir():
                 self.assertEqual(os.access(path, os.X_OK), path.name not in ("program.sh", "restartable.sh", "launcher.sh"), path)
