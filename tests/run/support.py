@@ -21,8 +21,9 @@ SOURCE = HERE.parent.parent
 DATA = SOURCE / "tests" / "data"
 PROGRAM = os.environ.get("TOKENGEOM", str(SOURCE / "build" / "tokengeom"))
 MPIEXEC = os.environ.get("MPIEXEC", "mpirun")
-SANITIZED = "libasan" in subprocess.run(["ldd", PROGRAM], capture_output=True, text=True).stdout
-PATIENCE = 6 if SANITIZED else 4  # times longer than on an idle machine is waited, for all that must come
+LINKED = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True).stdout
+SANITIZED, THREAD_SANITIZED = "libasan" in LINKED, "libtsan" in LINKED
+PATIENCE = 6 if SANITIZED or THREAD_SANITIZED else 4  # times longer than on an idle machine is waited, for all that must come
 
 # Exit statuses of the program.
 OK, USAGE, BAD_DATA, NO_INPUT, INTERNAL, IO, STOPPED, CONFIG = 0, 64, 65, 66, 70, 74, 75, 78
