@@ -38,6 +38,8 @@ make_root() {
   # Where registries are reached through a proxy with a certificate of its own, it is the host's. Debian's package of certificates would
   # replace a file of its own name.
   mkdir -p "$root/etc/ssl" && { [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/host.crt"; }
+  # Any machine and container has this file; without it each start of a program looks 20 names up and waits for 5 s.
+  [ -e "$root/etc/hosts" ] || echo "127.0.0.1 localhost $(hostname)" >"$root/etc/hosts"
   git clone -q "$source" "$root/root/tokengeom" && chroot "$root" useradd -m newcomer || fail "no clone in $root"
   cp -r "$root/root/tokengeom" "$root/home/newcomer/" && chroot "$root" chown -R newcomer: /home/newcomer/tokengeom
 }
