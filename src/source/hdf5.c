@@ -327,12 +327,12 @@ static tg_status add_file(state *s, int which, const char *path, tg_source_info 
   TG_TRY(tg_dataset_open_states(path, s->file, &s->states, &s->cache));
   TG_TRY(read_states_header(s, f, shape));
   TG_TRY(read_optional_headers(s, f, shape));
-  const long says = tg_h5_integer_attribute(s->states, "last_layer_normalized", 2);
-  TG_CHECK(says >= -1 && says <= (H5Aexists(s->states, "last_layer_normalized") > 0 ? 1 : 2), TG_EDATA,
+  const bool said = H5Aexists(s->states, "last_layer_normalized") > 0;
+  const long normalized = tg_h5_integer_attribute(s->states, "last_layer_normalized", said ? 2 : -1);
+  TG_CHECK(normalized >= -1 && normalized <= 1, TG_EDATA,
            "%s: hidden_states: last_layer_normalized is %s, expected 0, 1 or -1 (not known)", path,
            tg_h5_shown_attribute(s->states, "last_layer_normalized"));
-  const int normalized = says <= 1 ? (int)says : -1;
-  TG_TRY(which == 0 ? first_file(s, f, shape, normalized, info) : next_file(s, f, shape, normalized, info));
+  TG_TRY(which == 0 ? first_file(s, f, shape, (int)normalized, info) : next_file(s, f, shape, (int)normalized, info));
   TG_TRY(read_prompts(s, f, info));
   const size_t bytes = (size_t)f->n_tokens * (size_t)s->width * tg_element_size(f->element);
   info->cloud_bytes = bytes > info->cloud_bytes ? bytes : info->cloud_bytes;

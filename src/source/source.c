@@ -72,7 +72,7 @@ void tg_source_keep_common(tg_source *source, const int64_t *ids, int64_t n) {
   tg_source_info *info = &source->parts.info;
   const int64_t before = info->n_prompts;
   keep(source, ids, n);
-  info->n_not_common = before - info->n_prompts;
+  info->n_not_common += before - info->n_prompts;
 }
 
 /* Every listed id must be there. */

@@ -68,7 +68,7 @@ void tg_source_destroy(tg_source **source); /* safe on NULL, leaves NULL */
 
 const tg_source_info *tg_source_describe(const tg_source *source);
 
-/** Keeps of the selected prompts those that all models have: ids [n], ascending. */
+/** Keeps of the selected prompts those that other models have: ids [n], ascending. */
 void tg_source_keep_common(tg_source *source, const int64_t *ids, int64_t n);
 
 /** Reads one cloud as stored, info.cloud_bytes at most, into raw. errors TG_EDATA, TG_EIO */

@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "source/identity.h"
 #include "source/llama_log.h"
 #include <errno.h>
@@ -21,16 +22,15 @@
 /* ---- names ---- */
 
 char *tg_weights_path(const tg_source_config *config) {
-  const size_t room =
-      strlen(config->model_file) + (config->weights_directory ? strlen(config->weights_directory) : 0) + 64;
-  char *path = calloc(1, room), *copy = tg_copy_string(config->model_file);
-  if (path && copy) {
-    const char *name = config->weights_directory ? basename(copy) : copy;
-    size_t stem = strlen(name);
-    if (stem > 5 && strcmp(name + stem - 5, ".gguf") == 0) stem -= 5;
-    snprintf(path, room, "%s%s%.*s.%s.gguf", config->weights_directory ? config->weights_directory : "",
-             config->weights_directory ? "/" : "", (int)stem, name, tg_weights_names[config->weights]);
-  }
+  const char *folder = config->weights_directory;
+  char *path = NULL, *copy = tg_copy_string(config->model_file);
+  if (!copy) return NULL;
+  const char *name = folder ? basename(copy) : copy;
+  const size_t length = strlen(name),
+               stem = length > 5 && strcmp(name + length - 5, ".gguf") == 0 ? length - 5 : length;
+  if (asprintf(&path, "%s%s%.*s.%s.gguf", folder ? folder : "", folder ? "/" : "", (int)stem, name,
+               tg_weights_names[config->weights]) < 0)
+    path = NULL;
   free(copy);
   return path;
 }
@@ -41,26 +41,21 @@ static char *with_ending(const char *path, const char *ending) {
   return asprintf(&text, "%s%s", path, ending) >= 0 ? text : NULL;
 }
 
-/* ---- the line beside the file: its checksum, and what it was made from ---- */
+/* ---- what stands beside the file: its checksum, and what it was made from ---- */
 
-/* What the file is made from: the type, the engine, and the model's parts by name, size and time. Caller frees. */
+/* What the file is made from: the type, the engine, and the model's parts by name, size and time, a line each. Caller frees. */
 static char *origin_of(const tg_source_config *config, const tg_model_file *file) {
   const tg_model_info *m = tg_model_file_describe(file);
+  const char *engine = tg_llama_version();
   char *text = NULL;
   size_t size = 0;
   FILE *out = open_memstream(&text, &size);
   if (!out) return NULL;
-  const char *engine = tg_llama_version();
-  fprintf(out, "%s by %.*s", tg_weights_names[config->weights], (int)strcspn(engine, ";"), engine);
-  for (int a = 0; a < m->n_files; a++) {
-    char *copy = tg_copy_string(m->files[a]);
-    struct stat at = {0};
-    if (copy && stat(copy, &at) == 0)
-      fprintf(out, "; %s %lld bytes %lld.%09ld", basename(copy), (long long)at.st_size, (long long)at.st_mtim.tv_sec,
-              at.st_mtim.tv_nsec);
-    free(copy);
-  }
+  fprintf(out, "%s by %.*s\n", tg_weights_names[config->weights], (int)strcspn(engine, ";"), engine);
+  tg_status st = TG_OK;
+  for (int a = 0; st == TG_OK && a < m->n_files; a++) st = tg_source_print_file(out, m->files[a]);
   fclose(out);
+  if (text) tg_text_drop_directories(text);
   return text;
 }
 
@@ -77,25 +72,24 @@ static tg_status hash_file(const char *path, uint64_t *hash) {
   return TG_OK;
 }
 
-/* Whether the line beside the file names this origin; its checksum. */
-static bool read_line(const char *path, const char *origin, uint64_t *hash) {
-  char *name = with_ending(path, ".origin"), *line = NULL;
+/* Whether what stands beside the file names this origin; its checksum. */
+static bool read_origin(const char *path, const char *origin, uint64_t *hash) {
+  char *name = with_ending(path, ".origin"), *text = NULL;
   size_t room = 0;
   int length = 0;
   FILE *in = name ? fopen(name, "r") : NULL;
-  bool good = in && getline(&line, &room, in) > 0 && sscanf(line, "%" SCNx64 " %n", hash, &length) == 1;
-  if (good) line[strcspn(line, "\n")] = '\0';
-  good = good && strcmp(line + length, origin) == 0;
+  const bool good = in && getdelim(&text, &room, '\0', in) > 0 && sscanf(text, "%" SCNx64 " %n", hash, &length) == 1 &&
+                    strcmp(text + length, origin) == 0;
   if (in) fclose(in);
-  free(line);
+  free(text);
   free(name);
   return good;
 }
 
-static tg_status write_line(const char *path, const char *origin, uint64_t hash) {
+static tg_status write_origin(const char *path, const char *origin, uint64_t hash) {
   char *name = with_ending(path, ".origin"), *part = with_ending(path, ".origin.part");
   FILE *out = part ? fopen(part, "w") : NULL;
-  bool good = out && fprintf(out, "%016" PRIx64 " %s\n", hash, origin) > 0;
+  bool good = out && fprintf(out, "%016" PRIx64 " %s", hash, origin) > 0;
   good = out && fflush(out) == 0 && fsync(fileno(out)) == 0 && good;
   if (out) good = fclose(out) == 0 && good;
   tg_status st = good ? TG_OK : tg_fail(TG_EIO, TG_HERE, "%s.origin: cannot be written: %s", path, strerror(errno));
@@ -109,7 +103,7 @@ static tg_status write_line(const char *path, const char *origin, uint64_t hash)
 bool tg_weights_are_there(const tg_source_config *config, const tg_model_file *file) {
   char *path = tg_weights_path(config), *origin = origin_of(config, file);
   uint64_t hash;
-  const bool there = path && origin && access(path, R_OK) == 0 && read_line(path, origin, &hash);
+  const bool there = path && origin && access(path, R_OK) == 0 && read_origin(path, origin, &hash);
   free(path);
   free(origin);
   return there;
@@ -143,7 +137,7 @@ static tg_status quantize(const tg_source_config *config, const char *part) {
 
 static bool is_whole(const char *path, const char *origin) {
   uint64_t expected, got;
-  return read_line(path, origin, &expected) && hash_file(path, &got) == TG_OK && got == expected;
+  return read_origin(path, origin, &expected) && hash_file(path, &got) == TG_OK && got == expected;
 }
 
 static tg_status make(const tg_source_config *config, const char *path, const char *part, const char *origin) {
@@ -153,7 +147,7 @@ static tg_status make(const tg_source_config *config, const char *path, const ch
   TG_TRY(tg_file_reserve(part, 0.0)); /* to the disk */
   TG_TRY(hash_file(part, &hash));
   TG_TRY(tg_file_put_in_place(part, path));
-  return write_line(path, origin, hash);
+  return write_origin(path, origin, hash);
 }
 
 tg_status tg_weights_convert(const tg_source_config *config, const tg_model_file *file) {

@@ -10,7 +10,7 @@
  *  NULL without memory. */
 char *tg_weights_path(const tg_source_config *config);
 
-/** Whether the converted file is there and of this model, by the line that was written with it. */
+/** Whether the converted file is there and of this model, by what was written beside it. */
 bool tg_weights_are_there(const tg_source_config *config, const tg_model_file *file);
 
 /** Bytes of the converted file, about: its matrices and vectors. */

@@ -98,46 +98,27 @@ static int by_size(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-/* Of ids [n], ascending, those that a source has, at the front; how many. ids of one source occur once. */
-static int64_t intersect(int64_t *ids, int64_t n, const tg_source_info *info, int64_t *sorted) {
-  int64_t kept = 0;
-  memcpy(sorted, info->prompt_ids, (size_t)info->n_prompts * sizeof *sorted);
-  qsort(sorted, (size_t)info->n_prompts, sizeof *sorted, by_size);
-  for (int64_t a = 0, b = 0; a < n && b < info->n_prompts;) {
-    if (ids[a] == sorted[b]) ids[kept++] = ids[a];
-    if (ids[a] <= sorted[b])
-      a++;
-    else
-      b++;
-  }
-  return kept;
+/* The ids of a source's prompts, ascending; how many. */
+static int64_t sorted_ids(const tg_source *source, int64_t *ids) {
+  const tg_source_info *info = tg_source_describe(source);
+  memcpy(ids, info->prompt_ids, (size_t)info->n_prompts * sizeof *ids);
+  qsort(ids, (size_t)info->n_prompts, sizeof *ids, by_size);
+  return info->n_prompts;
 }
 
-/* Every model keeps the prompts that all of them have. */
+/* Every model keeps the prompts that all of them have: each what those before it have, and then all what is left in the last. */
 static tg_status keep_common(tg_study *study) {
-  int64_t *ids = NULL, *sorted = NULL, n = 0, longest = 0;
-  for (int m = 0; m < study->n_models; m++) {
-    const int64_t has = tg_source_describe(study->sources[m])->n_prompts;
-    longest = has > longest ? has : longest;
+  int64_t *ids = NULL;
+  TG_TRY(TG_ALLOC(tg_source_describe(study->sources[0])->n_prompts, &ids));
+  int64_t n = sorted_ids(study->sources[0], ids);
+  for (int m = 1; m < study->n_models; m++) {
+    tg_source_keep_common(study->sources[m], ids, n);
+    n = sorted_ids(study->sources[m], ids);
   }
-  tg_status st = TG_ALLOC(longest, &ids);
-  if (st == TG_OK) st = TG_ALLOC(longest, &sorted);
-  for (int m = 0; st == TG_OK && m < study->n_models; m++) {
-    const tg_source_info *info = tg_source_describe(study->sources[m]);
-    if (m == 0) {
-      n = info->n_prompts;
-      memcpy(ids, info->prompt_ids, (size_t)n * sizeof *ids);
-      qsort(ids, (size_t)n, sizeof *ids, by_size);
-    } else
-      n = intersect(ids, n, info, sorted);
-  }
-  if (st == TG_OK && n == 0)
-    st = tg_fail(TG_EDATA, TG_HERE, "%s: prompts: common: no id is among the prompts of every model",
-                 study->config->path);
-  for (int m = 0; st == TG_OK && m < study->n_models; m++) tg_source_keep_common(study->sources[m], ids, n);
+  for (int m = 0; m < study->n_models; m++) tg_source_keep_common(study->sources[m], ids, n);
   free(ids);
-  free(sorted);
-  return st;
+  TG_CHECK(n > 0, TG_EDATA, "%s: prompts: common: no id is among the prompts of every model", study->config->path);
+  return TG_OK;
 }
 
 /* The config's kernel, or the best one here. */
