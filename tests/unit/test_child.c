@@ -26,7 +26,7 @@ static tg_status behave(void *context, tg_child *child) {
     kill(getpid(), SIGSEGV);
     break;
   case NEVER_ENDS:
-    for (volatile int a = 0;;) a = a + 1;
+    for (volatile unsigned a = 0;;) a = a + 1;
   }
   return TG_OK;
 }
