@@ -336,7 +336,7 @@ def select_prompts(prompts, options):
 
 def block_order(seed, prompt_id, level):
     """Place b of the shuffled text holds block order[b]: 4^S random words, sorted. The same in every program and on every machine."""
-    key = np.array([seed, prompt_id % 2**64], np.uint64)  # a negative id in two's complement
+    key = np.array([seed, int(prompt_id) % 2**64], np.uint64)  # a negative id in two's complement
     words = np.random.Philox(key=key, counter=np.array([0, 0, 0, level], np.uint64)).random_raw(4**level)
     return np.argsort(words, kind="stable")
 

@@ -13,7 +13,7 @@ LARGE = ((20250117, 3218, 4), (2**64 - 1, -(2**63), 5), (7, -1, 5))  # levels of
 
 def order(seed, prompt_id, level):
     """Which block stands where, as the specification defines it."""
-    philox = np.random.Philox(key=np.array([seed, prompt_id % 2**64], np.uint64),
+    philox = np.random.Philox(key=np.array([seed, int(prompt_id) % 2**64], np.uint64),
                               counter=np.array([0, 0, 0, level], np.uint64))
     return np.argsort(philox.random_raw(4**level), kind="stable")
 

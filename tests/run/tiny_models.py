@@ -218,7 +218,7 @@ def shuffled(tokens, seed, prompt_id, level):
     tokens = np.asarray(tokens)
     if level == 0:
         return tokens
-    philox = np.random.Philox(key=np.array([seed, prompt_id % 2**64], np.uint64),
+    philox = np.random.Philox(key=np.array([seed, int(prompt_id) % 2**64], np.uint64),
                               counter=np.array([0, 0, 0, level], np.uint64))
     order = np.argsort(philox.random_raw(4**level), kind="stable")
     return tokens.reshape(4**level, -1)[order].ravel()
