@@ -318,6 +318,7 @@ void tg_config_destroy(tg_config **config) {
     free(c->models[m].source.files);
     free(c->models[m].source.model_file);
     free(c->models[m].source.weights_directory);
+    free(c->models[m].source.devices);
     free(c->models[m].source.directory);
     free(c->models[m].source.prompt_ids_file);
     free(c->models[m].name);

@@ -54,6 +54,8 @@ typedef struct {
   char *weights_directory; /* where converted weights are kept, an existing one; NULL: beside the model */
   int threads;             /* of the forward pass, in each rank */
   int gpu_layers;
+  int *devices;    /* numbers of GPUs, ascending and distinct, in use where gpu_layers is not 0 */
+  int n_devices;   /* 0: all that there are */
   bool keep_short; /* prompts with fewer tokens are cut to whole blocks of the largest level instead of left out */
   bool split_special_tokens; /* those that a text spells out are words like others */
   /* llama and synthetic: of a prompt */

@@ -40,6 +40,7 @@ const tg_key tg_keys[] = {
     KEY(SOURCE,      "llama",     "split_special_tokens", BOOL, IN_SOURCE(split_special_tokens), 0, 0,           "false",      "true or false",   "special tokens that a text spells out, as <|endoftext|>, are split like other words; else each is one token"),
     KEY(SOURCE,      "llama",     "threads",        INT,     IN_SOURCE(threads),            1,   1024,             "1",          "threads",         "threads of the forward pass in each rank"),
     KEY(SOURCE,      "llama",     "gpu_layers",     INT,     IN_SOURCE(gpu_layers),         0,   100000,           "0",          "layers",          "layers of the model on a GPU"),
+    KEY(SOURCE,      "llama",     "devices",        SPECIAL, 0,                             0,   0,                "auto",       "auto or numbers", "GPUs, one a rank by its number on its node; auto: all that are there"),
     KEY(SOURCE,      "summaries", "directory",      SPECIAL, 0,                             0,   0,                NULL,         "path",            "published numbers: gride.npy, mnos.npy, csn_sim.npy, losses.npy, reciprocities.npy, each optional"),
     KEY(SOURCE,      "summaries", "prompt_ids",     SPECIAL, 0,                             0,   0,                "~",          "path",            "ids of the prompts, integers in a .npy file; without it 0, 1, 2, ..."),
     KEY(SOURCE,      "summaries", "shuffles",       INT,     IN_SOURCE(shuffles),           0,   64,               "0",          "1",               "number of levels, 0..; 0: rows / prompt_ids, 1 without prompt_ids"),

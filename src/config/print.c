@@ -116,6 +116,15 @@ static void print_path(FILE *out, const char *name, const char *path) {
   fputc('\n', out);
 }
 
+static void print_devices(FILE *out, const tg_source_config *source) {
+  fputs("      devices: ", out);
+  if (source->n_devices > 0)
+    print_ints(out, source->devices, source->n_devices);
+  else
+    fputs("auto", out);
+  fputc('\n', out);
+}
+
 static void print_model(FILE *out, const tg_model_config *model, bool values_only) {
   const tg_source_config *source = &model->source;
   const char *kind = tg_source_kinds[source->kind];
@@ -130,6 +139,7 @@ static void print_model(FILE *out, const tg_model_config *model, bool values_onl
     fprintf(out, "      short_prompts: %s\n", source->keep_short ? "keep" : "leave_out");
     fprintf(out, "      weights: %s\n", tg_weights_names[source->weights]);
     print_path(out, "weights_directory", source->weights_directory);
+    if (!values_only) print_devices(out, source); /* where it runs */
   }
   if (source->kind == TG_SOURCE_SUMMARIES) {
     print_path(out, "directory", source->directory);

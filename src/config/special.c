@@ -169,6 +169,18 @@ static void read_weights_directory(tg_reading *r, const char *name, const tg_nod
   if (!tg_node_is_null(node)) tg_paths_directory(r, name, node, &source_of(r)->weights_directory);
 }
 
+static void read_devices(tg_reading *r, const char *name, const tg_node *node) {
+  tg_source_config *source = source_of(r);
+  int64_t *list = NULL, n = 0;
+  if (node->kind == TG_NODE_LIST) n = tg_values_list(r, name, node, 0, 1000, &list);
+  if (node->kind == TG_NODE_LIST ? node->n == 0 : !tg_node_is_word(node, "auto"))
+    tg_reading_mistake(r, node, "%s: %s%s, expected auto or a list of numbers of GPUs", name,
+                       node->kind == TG_NODE_LIST ? "an empty list" : tg_reading_shown(node),
+                       node->kind == TG_NODE_LIST ? "" : " is unknown");
+  source->n_devices = (int)n;
+  source->devices = to_ints(list, n);
+}
+
 static void read_directory(tg_reading *r, const char *name, const tg_node *node) {
   tg_paths_directory(r, name, node, &source_of(r)->directory);
 }
@@ -193,6 +205,7 @@ static const struct {
     {TG_SECTION_SOURCE,      "short_prompts", read_short_prompts},
     {TG_SECTION_SOURCE,      "weights",       read_weights},
     {TG_SECTION_SOURCE,      "weights_directory", read_weights_directory},
+    {TG_SECTION_SOURCE,      "devices",       read_devices},
     {TG_SECTION_SOURCE,      "directory",     read_directory},
     {TG_SECTION_SOURCE,      "prompt_ids",    read_prompt_ids},
     {TG_SECTION_SHUFFLE,     "levels",        read_levels},

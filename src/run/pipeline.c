@@ -300,7 +300,7 @@ static tg_status plan_only(run *r, double program_bytes) {
   TG_TRY(make_plan(r, ranks));
   for (int m = 0; m < r->study.n_models; m++) {
     TG_TRY(tg_source_convert(r->study.sources[m]));
-    TG_TRY(tg_source_prepare(r->study.sources[m], 1));
+    TG_TRY(tg_source_prepare(r->study.sources[m], 0, 1));
   }
   tg_inputs_print_engine_warnings(stderr, "tokengeom: warning: ");
   return tg_summary_plan(&r->study, &r->plan, ranks, program_bytes, r->options->json);

@@ -89,7 +89,7 @@ tg_status tg_prepare_sources(MPI_Comm comm, tg_study *study) {
   for (int m = 0; m < study->n_models; m++) {
     if (rank == 0) tg_inputs_print_left_out(stderr, "", tg_source_describe(study->sources[m]));
     TG_TRY(tg_comm_agree(comm, node.rank == 0 ? tg_source_convert(study->sources[m]) : TG_OK));
-    TG_TRY(tg_comm_agree(comm, tg_source_prepare(study->sources[m], node.ranks)));
+    TG_TRY(tg_comm_agree(comm, tg_source_prepare(study->sources[m], node.rank, node.ranks)));
   }
   if (rank == 0) tg_inputs_print_engine_warnings(stderr, "tokengeom: warning: ");
   warn_of_sharing(comm, threads, node);

@@ -132,6 +132,7 @@ static void print_model_line(const tg_source_info *info, const model_cost *cost)
   if (info->forward)
     printf("%-24s a forward pass takes %.2f s here, the geometry of its layers %.2f s\n", "", cost->forward,
            cost->cloud * info->n_layers);
+  if (info->gpus) printf("%-24s GPUs of this node: %s\n", "", info->gpus);
 }
 
 static void print_plan(const tg_shard_plan *plan, const plan_numbers *p) {

@@ -247,24 +247,11 @@ const float *tg_engine_logits(tg_engine *e) { return llama_get_logits(e->context
 
 /* ---- making and ending ---- */
 
-/* The first GPU that libllama's back ends offer; NULL: none. */
-static ggml_backend_dev_t find_gpu(void) {
-  for (size_t a = 0; a < ggml_backend_dev_count(); a++) {
-    const enum ggml_backend_dev_type type = ggml_backend_dev_type(ggml_backend_dev_get(a));
-    if (type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU) return ggml_backend_dev_get(a);
-  }
-  return NULL;
-}
-
 static tg_status load(tg_engine *e) {
   const tg_engine_options *o = &e->options;
   struct llama_model_params model = llama_model_default_params();
   model.n_gpu_layers = o->gpu_layers;
-  ggml_backend_dev_t device[2] = {NULL, NULL};
-  if (o->gpu_layers > 0) {
-    device[0] = find_gpu();
-    TG_CHECK(device[0], TG_ECONFIG, "%s: gpu_layers is %d, but libllama has no GPU here", o->model, o->gpu_layers);
-  }
+  ggml_backend_dev_t device[2] = {o->gpu_layers > 0 ? tg_llama_gpu(o->gpu) : NULL, NULL};
   model.devices = device;        /* none: a device that is there would take large products all the same */
   model.use_extra_bufts = false; /* repacked weights would be a copy in every rank */
   e->model = llama_model_load_from_file(o->model, model);

@@ -16,6 +16,7 @@ typedef struct tg_engine tg_engine;
 typedef struct {
   const char *model;               /* path, borrowed */
   int tokens, threads, gpu_layers; /* tokens of the longest prompt */
+  int gpu;                         /* number of the device that takes the layers, where gpu_layers is not 0 */
   int layers, width;               /* clouds, L + 1; coordinates */
   int64_t vocabulary;
   bool exact_attention; /* keys and values in float32; else they are rounded to float16, and attention is faster */

@@ -272,14 +272,34 @@ static tg_status open_converted(state *s) {
   return st;
 }
 
-static tg_status prepare(void *opaque, int ranks_on_node) {
+/* The GPU of a rank, whole: the one of its number on its node, of those listed or all. */
+static tg_status choose_gpu(const state *s, int rank, int ranks, int *number) {
+  const tg_source_config *c = s->config;
+  const int there = tg_llama_n_gpus(), n = c->n_devices > 0 ? c->n_devices : there;
+  *number = -1;
+  if (c->gpu_layers == 0) return TG_OK;
+  TG_CHECK(there > 0, TG_ECONFIG, "%s: gpu_layers is %d, but libllama has no GPU here", c->model_file, c->gpu_layers);
+  for (int a = 0; a < c->n_devices; a++)
+    TG_CHECK(c->devices[a] < there, TG_ECONFIG, "%s: devices: there is no GPU %d here, but %s", c->model_file,
+             c->devices[a], tg_llama_gpus());
+  char text[100];
+  snprintf(text, sizeof text, "devices: %d ranks of a node share %d GPU%s", ranks, n, n > 1 ? "s" : "");
+  if (ranks > n) tg_llama_warn(text);
+  *number = c->n_devices > 0 ? c->devices[rank % n] : rank % n;
+  return TG_OK;
+}
+
+static tg_status prepare(void *opaque, int rank_on_node, int ranks_on_node) {
   state *s = opaque;
+  int gpu;
+  TG_TRY(choose_gpu(s, rank_on_node, ranks_on_node, &gpu));
   TG_TRY(check_memory(s, ranks_on_node));
   if (s->config->weights != TG_WEIGHTS_FILE) TG_TRY(open_converted(s));
   const tg_engine_options options = {.model = tg_model_file_describe(weights_of(s))->files[0],
                                      .tokens = s->config->tokens,
                                      .threads = s->config->threads,
                                      .gpu_layers = s->config->gpu_layers,
+                                     .gpu = gpu,
                                      .layers = s->n_layers,
                                      .width = s->width,
                                      .vocabulary = tg_model_file_describe(s->file)->vocabulary,
@@ -336,6 +356,7 @@ static tg_status describe(const state *s, tg_source_info *info) {
   info->n_files = m->n_files;
   info->read_ahead = info->forward = info->float32 = true;
   info->overlap = may_overlap(s);
+  info->gpus = s->config->gpu_layers > 0 ? tg_llama_gpus() : NULL;
   info->shared_bytes = (size_t)weights_bytes(s) + n * (4 * (size_t)s->t->width + 12);
   info->cache_bytes = (size_t)engine_bytes(s);
   TG_TRY(TG_ALLOC(n, &info->prompt_ids));

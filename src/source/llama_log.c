@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static char reason[512], warnings[4096];
-static char devices[200]; /* names, once they are known */
+static char devices[200], gpus[400]; /* names, once they are known */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* Whether a warning is of what is done here on purpose: prompts are as long as they are (libllama rounds their length up, and it is checked
@@ -52,12 +52,35 @@ static void say_last_words(const char *text) {
   _exit(TG_EDATA);
 }
 
+ggml_backend_dev_t tg_llama_gpu(int number) {
+  for (size_t a = 0; a < ggml_backend_dev_count(); a++) {
+    const ggml_backend_dev_t device = ggml_backend_dev_get(a);
+    const enum ggml_backend_dev_type type = ggml_backend_dev_type(device);
+    const bool gpu = type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+    if (gpu && number-- == 0) return device;
+  }
+  return NULL;
+}
+
+int tg_llama_n_gpus(void) {
+  int n = 0;
+  while (tg_llama_gpu(n)) n++;
+  return n;
+}
+
+const char *tg_llama_gpus(void) { return gpus; }
+
 static void list_devices(void) {
   devices[0] = '\0';
   for (size_t a = 0; a < ggml_backend_dev_count(); a++) {
     const size_t used = strlen(devices);
     snprintf(devices + used, sizeof devices - used, "%s%.40s", a ? ", " : "",
              ggml_backend_dev_name(ggml_backend_dev_get(a)));
+  }
+  snprintf(gpus, sizeof gpus, "none");
+  for (int a = 0; tg_llama_gpu(a); a++) {
+    const size_t used = a ? strlen(gpus) : 0;
+    snprintf(gpus + used, sizeof gpus - used, "%s%d (%.40s)", a ? ", " : "", a, ggml_backend_dev_name(tg_llama_gpu(a)));
   }
 }
 
@@ -66,11 +89,14 @@ void tg_llama_prepare(void) {
   ggml_set_abort_callback(say_last_words);
   llama_backend_init();
   list_devices();
-  static const char advice[] =
-      "it has no BLAS back end, so that products of quantized weights are slow and rounded to 8 bits; "
-      "build it with -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS";
+  if (!tg_llama_has_blas())
+    tg_llama_warn("it has no BLAS back end, so that products of quantized weights are slow and rounded to 8 bits; "
+                  "build it with -DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS");
+}
+
+void tg_llama_warn(const char *text) {
   pthread_mutex_lock(&mutex);
-  if (!tg_llama_has_blas()) add_warning(advice, (int)strlen(advice));
+  add_warning(text, (int)strlen(text));
   pthread_mutex_unlock(&mutex);
 }
 
@@ -94,10 +120,10 @@ const char *tg_llama_warnings(void) {
 }
 
 const char *tg_llama_version(void) {
-  static char text[600];
+  static char text[1000];
   if (devices[0])
-    snprintf(text, sizeof text, "ggml %s (%s); devices: %s; %.300s", ggml_version(), ggml_commit(), devices,
-             llama_print_system_info());
+    snprintf(text, sizeof text, "ggml %s (%s); devices: %s; GPUs: %s; %.300s", ggml_version(), ggml_commit(), devices,
+             gpus, llama_print_system_info());
   else
     snprintf(text, sizeof text, "ggml %s (%s)", ggml_version(), ggml_commit());
   return text;

@@ -2,6 +2,7 @@
 #ifndef TG_LLAMA_LOG_H
 #define TG_LLAMA_LOG_H
 
+#include <ggml-backend.h>
 #include <stdbool.h>
 
 /** Call before any use of libllama: its messages are remembered instead of printed. */
@@ -9,6 +10,16 @@ void tg_llama_prepare(void);
 
 /** Whether it multiplies by BLAS: quantized weights are then made float32, a matrix at a time, instead of states being rounded to 8 bits. */
 bool tg_llama_has_blas(void);
+
+/** The GPUs that its back ends offer, by numbers from 0. */
+int tg_llama_n_gpus(void);
+ggml_backend_dev_t tg_llama_gpu(int number); /* NULL: there is none */
+
+/** Their numbers and names, "none" where there is none. Static text. */
+const char *tg_llama_gpus(void);
+
+/** Adds to the warnings. */
+void tg_llama_warn(const char *text);
 
 /** What libllama said first since the last call when something failed, "" when nothing: what comes later names less. */
 const char *tg_llama_reason(void);

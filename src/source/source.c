@@ -251,9 +251,9 @@ tg_status tg_source_convert(tg_source *source) {
   return parts->calls->convert ? parts->calls->convert(parts->state) : TG_OK;
 }
 
-tg_status tg_source_prepare(tg_source *source, int ranks_on_node) {
+tg_status tg_source_prepare(tg_source *source, int rank_on_node, int ranks_on_node) {
   const tg_source_parts *parts = &source->parts;
-  return parts->calls->prepare ? parts->calls->prepare(parts->state, ranks_on_node) : TG_OK;
+  return parts->calls->prepare ? parts->calls->prepare(parts->state, rank_on_node, ranks_on_node) : TG_OK;
 }
 
 tg_status tg_source_read_scalars(tg_source *source, int64_t p, int s, tg_source_scalars *out) {

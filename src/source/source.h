@@ -30,6 +30,7 @@ typedef struct {
   bool has_metric;           /* W^T W is stored */
   int64_t vocabulary;        /* rows of a stored unembedding, 0: none */
   const char *metric_origin; /* file that either comes from, for messages */
+  const char *gpus;          /* NULL: nothing runs on one. Numbers and names of those that are here, borrowed */
   bool bfloat16, float32;    /* all clouds are stored as this type; neither: they are converted to float32 */
   size_t cloud_bytes;        /* of the largest cloud as stored */
   size_t cache_bytes;        /* memory that reading may keep beside that */
@@ -91,9 +92,10 @@ void tg_source_read_row(tg_source *source, int64_t p, int s, int l, const tg_row
 tg_status tg_source_convert(tg_source *source);
 
 /** Loads what reading needs beside the files that are open: a model. Once, before the first cloud is read.
- *  ranks_on_node  how many ranks of this node do the same, for the question whether memory is enough
- *  errors         TG_EDATA, TG_EINTERNAL */
-tg_status tg_source_prepare(tg_source *source, int ranks_on_node);
+ *  rank_on_node   which of the ranks of this node, from 0: which GPU it takes
+ *  ranks_on_node  how many do the same, for the question whether memory is enough
+ *  errors         TG_EDATA, TG_ECONFIG for a GPU that is not there, TG_EINTERNAL */
+tg_status tg_source_prepare(tg_source *source, int rank_on_node, int ranks_on_node);
 
 /** The numbers of a (prompt, level) beside its clouds: NaN where the source has none that is finite, -1 where none. Nats. */
 typedef struct {

@@ -19,9 +19,9 @@ typedef struct {
   tg_status (*read_metric)(void *state, double *matrix);
   tg_status (*read_unembedding)(void *state, int64_t first, int64_t count, float *rows);
   tg_status (*check_metrics)(void *state);
-  tg_status (*convert)(void *state);                    /* NULL: nothing to do */
-  tg_status (*prepare)(void *state, int ranks_on_node); /* NULL: nothing to do */
-  tg_source_times (*report)(void *state);               /* NULL: no model is run */
+  tg_status (*convert)(void *state);                                      /* NULL: nothing to do */
+  tg_status (*prepare)(void *state, int rank_on_node, int ranks_on_node); /* NULL: nothing to do */
+  tg_source_times (*report)(void *state);                                 /* NULL: no model is run */
   /* NULL: there are clouds. Else there are none, and of the calls above only destroy and read_scalars */
   void (*read_row)(void *state, int64_t p, int s, int l, const tg_row_shape *shape, tg_row *row);
 } tg_source_kind_calls;

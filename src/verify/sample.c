@@ -152,7 +152,7 @@ static tg_status prepare(sampler *s) {
   TG_TRY(TG_ALLOC(n * (size_t)tg_plain_stride(&s->model->shape, (int)n + 1), &s->before));
   TG_TRY(tg_alloc_bytes(s->info->cloud_bytes, 1, &s->raw));
   TG_TRY(tg_source_convert(s->source));
-  return tg_source_prepare(s->source, 1);
+  return tg_source_prepare(s->source, 0, 1);
 }
 
 static void release(sampler *s) {

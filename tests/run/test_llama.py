@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+import unittest
 
 import faults
 import gguf_file
@@ -18,6 +19,7 @@ from llama_case import OBSERVABLES, SEED, TOKENS, Case, read_file, token_rows
 from support import BAD_DATA, CONFIG, IO, STOPPED, clouds, files, write_states
 from tiny_models import BLOCKS, WIDTH, Llama, NeoX, gemma, granite, loss_and_entropy, shuffled
 
+SOFTWARE_GPUS = os.environ.get("TG_SOFTWARE_GPUS", "")  # oracle/software_gpus.c
 U = 2.0**-24  # half a unit in the last place of float32
 
 
@@ -392,6 +394,26 @@ class Same(Case):
             self.assertEqual((result.code, len(result.errors)), (CONFIG, 1), result)
             self.assertIn("tiny.gguf: gpu_layers is 99, but libllama has no GPU here", result.errors[0])
             self.assert_nothing_left()
+
+    @unittest.skipUnless(SOFTWARE_GPUS, "libllama has no RPC back end (-DGGML_RPC=ON), whose devices stand for GPUs")
+    def test_software_gpus(self):
+        """Two devices: ranks take one each by their numbers, whole; the clouds are those of the CPU but for the order of sums."""
+        config, wrap = self.config(self.source(Llama(), gpu_layers=99)), ("env", f"LD_PRELOAD={SOFTWARE_GPUS}", "SOFTWARE_GPUS=2")
+        self.run_ok("run", config, "--set", "models.0.source.gpu_layers=0")
+        expected = support.load_models(self.path("results.h5"))["model/norms/mean"]
+        for ranks, devices in ((None, "auto"), (2, "auto"), (2, "[1]")):
+            with self.subTest(ranks=ranks, devices=devices):
+                result = support.run("run", config, "--force", "--set", f"models.0.source.devices={devices}", ranks=ranks, wrap=wrap)
+                self.assertEqual(result.code, 0, result)
+                self.assertEqual("devices: 2 ranks of a node share 1 GPU" in result.err, devices == "[1]", result.err)
+                got = support.load_models(self.path("results.h5"))["model/norms/mean"]
+                self.assertLess(np.abs(got / expected - 1).max(), 2e-3)  # float16 keys and values, as in States
+                with h5py.File(self.path("results.h5")) as file:
+                    self.assertIn("GPUs: 0 (RPC0), 1 (RPC1)", str(file["provenance/engine"][()]))
+        self.assertIn("GPUs of this node: 0 (RPC0), 1 (RPC1)", support.run("run", config, "--dry-run", wrap=wrap).out)
+        result = support.run("run", config, "--force", "--set", "models.0.source.devices=[0, 2]", wrap=wrap)
+        self.assertEqual(result.code, CONFIG, result)
+        self.assertIn("tiny.gguf: devices: there is no GPU 2 here, but 0 (RPC0), 1 (RPC1)", result.err)
 
     def test_prompts_of_the_same_size_and_time(self):
         """Other prompts in a file of the same name, size and time are other prompts."""

@@ -750,7 +750,8 @@ static void models_that_are_run_are_described(void) {
   write_text("p.jsonl", "");
   tg_config *c = read_good(LLAMA("model: m.gguf, prompts: p.jsonl"));
   const tg_source_config *s = &c->models[0].source;
-  CU_ASSERT(s->kind == TG_SOURCE_LLAMA && s->tokens == 1024 && s->threads == 1 && s->gpu_layers == 0 && !s->keep_short);
+  CU_ASSERT(s->kind == TG_SOURCE_LLAMA && s->tokens == 1024 && s->threads == 1 && s->gpu_layers == 0 &&
+            s->n_devices == 0 && !s->keep_short);
   CU_ASSERT_STRING_EQUAL(s->model_file, in_folder("m.gguf"));
   CU_ASSERT(s->n_files == 1 && strcmp(s->files[0], in_folder("p.jsonl")) == 0);
   tg_config *again = read_good(c->resolved);
@@ -768,6 +769,11 @@ static void models_that_are_run_are_described(void) {
   static const bad list[] = {
       {LLAMA("model: m.gguf, prompts: p.jsonl, tokens: 1"),
        "2:74: models[0].source.tokens: '1' is out of range, expected 2 to 65536"},
+      {LLAMA("model: m.gguf, prompts: p.jsonl, devices: []"),
+       "2:66: models[0].source.devices: an empty list, expected auto or a list of numbers of GPUs"},
+      {LLAMA("model: m.gguf, prompts: p.jsonl, devices: all"),
+       "2:75: models[0].source.devices: 'all' is unknown, expected auto or a list of numbers of GPUs"},
+      {LLAMA("model: m.gguf, prompts: p.jsonl, devices: [1, 1]"), "2:79: models[0].source.devices: 1 is listed twice"},
       {LLAMA("model: m.gguf, prompts: p.jsonl, short_prompts: pad"),
        "2:81: models[0].source.short_prompts: 'pad' is unknown, expected leave_out or keep"},
       {LLAMA("model: m.gguf, prompts: p.jsonl, width: 3"),
