@@ -2,7 +2,6 @@
 #ifndef TG_LLAMA_LOG_H
 #define TG_LLAMA_LOG_H
 
-#include <ggml-backend.h>
 #include <stdbool.h>
 
 /** Call before any use of libllama: its messages are remembered instead of printed. */
@@ -13,7 +12,7 @@ bool tg_llama_has_blas(void);
 
 /** The GPUs that its back ends offer, by numbers from 0. */
 int tg_llama_n_gpus(void);
-ggml_backend_dev_t tg_llama_gpu(int number); /* NULL: there is none */
+struct ggml_backend_device *tg_llama_gpu(int number); /* NULL: there is none */
 
 /** Their numbers and names, "none" where there is none. Static text. */
 const char *tg_llama_gpus(void);
