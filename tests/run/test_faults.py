@@ -511,6 +511,7 @@ class Ranks(Case):
         self.run_ok("run", self.study_file, ranks=16, timeout=120)
         self.assert_same_bytes(support.load_models(self.results), expected["slow"])
 
+    @unittest.skipIf(support.THREAD_SANITIZED, "libfaketime takes waits on conditions away from it, which then look like races")
     def test_clock_that_jumps(self):
         """The time of day goes back a day and on by ten years during a run: limits and waits do not look at it."""
         found = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
