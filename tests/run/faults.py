@@ -26,13 +26,24 @@ def on_rank(rank, command):
     return ("sh", "-c", f'[ "${{OMPI_COMM_WORLD_RANK:-${{PMI_RANK:-0}}}}" != {rank} ] || exec {shlex.join(command)} "$@"; exec "$@"', "sh")
 
 
+def send(number, pids):
+    for pid in pids:
+        os.kill(pid, number)
+
+
+@contextlib.contextmanager
+def standing_still(pids):
+    """What is done meanwhile happens for them at once."""
+    send(signal.SIGSTOP, pids)
+    yield
+    send(signal.SIGCONT, pids)
+
+
 def ask_to_stop(pids, look):
     """SIGUSR1 for all ranks while they stand still; returns what look() sees then: nothing is done between the two."""
-    seen = None
-    for number in (signal.SIGSTOP, signal.SIGUSR1, signal.SIGCONT):
-        for pid in pids:
-            os.kill(pid, number)
-        seen = look() if number == signal.SIGSTOP else seen
+    with standing_still(pids):
+        seen = look()
+        send(signal.SIGUSR1, pids)
     return seen
 
 

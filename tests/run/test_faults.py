@@ -366,14 +366,10 @@ class Output(Case):
             with self.subTest(ranks=ranks, how=how):
                 process = self.start(ranks=ranks, **AT_ONCE)
                 other = self.path("other") if how == "renamed over" else self.results
-                ranks_here = support.ranks_of(process)
-                for pid in ranks_here:  # or one looks while it is gone
-                    os.kill(pid, signal.SIGSTOP)
-                self.results.unlink() if how == "made again" else None
-                other.write_text("mine\n")
-                other.replace(self.results)
-                for pid in ranks_here:
-                    os.kill(pid, signal.SIGCONT)
+                with faults.standing_still(support.ranks_of(process)):  # or one looks while it is gone
+                    self.results.unlink() if how == "made again" else None
+                    other.write_text("mine\n")
+                    other.replace(self.results)
                 result = self.finish(process)
                 self.assertEqual(result.code, IO, result)
                 self.assertIn("results.h5: was replaced by another file during the run", result.errors[0])
