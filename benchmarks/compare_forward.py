@@ -23,6 +23,9 @@ import sys
 import tempfile
 import time
 
+import h5py
+import numpy as np
+
 HERE = pathlib.Path(__file__).resolve().parent
 COLUMNS = "program,weights,cores,repeat,forward_s,next_token_s,geometry_s,all_s,peak_mb,states,loss,entropy,gride,cpu".split(",")
 
@@ -40,7 +43,6 @@ def parse_arguments():
 
 
 def token_ids(args):
-    import h5py
     with h5py.File(HERE.parent / "tests/data/smollm2-engine.h5") as file:
         return file["token_ids_1024"][...][: args.texts]
 
@@ -49,7 +51,6 @@ def token_ids(args):
 
 
 def work(args):
-    import numpy as np
     import torch
     import transformers
     torch.set_num_threads(args.cores)
@@ -118,7 +119,6 @@ class Tokengeom:
         return done.stderr
 
     def states(self):
-        import h5py
         path = self.folder / "states.h5"
         self.call("extract", "--out", str(path), "--type", "float32", "--force", "--set", "prompts=[0]")
         with h5py.File(path) as file:
@@ -136,15 +136,12 @@ class Tokengeom:
 
 def gride(results):
     """[layer, scale] of the first text."""
-    import h5py
     with h5py.File(results) as file:
         return file["models/m/intrinsic_dimension/gride/value"][0, 0]
 
 
 def gride_of(args, folder, states):
     """The same of the states [layer, token, width] that torch gave."""
-    import h5py
-    import numpy as np
     with h5py.File(folder / "torch.h5", "w") as file:
         file.attrs["format"], file.attrs["format_version"], file.attrs["model"] = "tokengeom-hidden-states", 1, "m"
         file["prompt_ids"], file["shuffle_levels"] = np.array([0], np.int64), np.array([0], np.int32)
@@ -156,7 +153,6 @@ def gride_of(args, folder, states):
 
 
 def error_of(states, reference):
-    import numpy as np
     difference = states.astype(float) - reference
     return np.sqrt((difference**2).sum((1, 2)) / (reference.astype(float) ** 2).sum((1, 2))).max()
 
@@ -165,7 +161,6 @@ def main():
     args = parse_arguments()
     if args.worker:
         return work(args)
-    import numpy as np
     with open("/proc/cpuinfo") as file:
         cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
     writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
@@ -175,21 +170,24 @@ def main():
         peers = {dtype: Torch(args, dtype) for dtype in ("float32", "bfloat16")}
         truth = peers["float32"].run(folder / "float32.npy")
         peers["bfloat16"].run(folder / "bfloat16.npy")
-        reference = np.load(folder / "float32.npy")
+        theirs = {dtype: np.load(folder / f"{dtype}.npy") for dtype in peers}
+        reference = theirs["float32"]
         programs = {weights: Tokengeom(args, folder, weights) for weights in args.weights}
         states = {weights: error_of(program.states(), reference) for weights, program in programs.items()}
-        dimensions, totals = {"float32": gride_of(args, folder, reference), "bfloat16": gride_of(args, folder, np.load(folder / "bfloat16.npy"))}, {}
+        errors = {dtype: error_of(x, reference) for dtype, x in theirs.items()}
+        dimensions = {dtype: gride_of(args, folder, x) for dtype, x in theirs.items()}
+        totals = {}
         for repeat in range(args.repeats):
             for dtype, peer in peers.items():
                 got = peer.run()
                 each = [seconds / args.texts for seconds in got["seconds"]]
                 row = {"program": "torch", "weights": dtype, "next_token_s": each[1], "forward_s": each[0], "all_s": sum(each), "peak_mb": got["peak"],
-                       "states": error_of(np.load(folder / f"{dtype}.npy"), reference), "loss": worst(got["loss"], truth["loss"]),
+                       "states": errors[dtype], "loss": worst(got["loss"], truth["loss"]),
                        "entropy": worst(got["entropy"], truth["entropy"]), "gride": farthest(dimensions[dtype], dimensions["float32"])}
                 put(writer, args, cpu, repeat, row, totals)
             for weights, program in programs.items():
                 seconds, peak = program.run()
-                each = [a / args.texts / args.cores for a in seconds] # they are summed over ranks
+                each = [a / args.texts / args.cores for a in seconds]  # they are summed over ranks
                 loss, entropy = means(program.results)
                 row = {"program": "tokengeom", "weights": weights, "forward_s": each[0], "next_token_s": each[1], "geometry_s": each[2],
                        "all_s": sum(each), "peak_mb": peak, "states": states[weights], "loss": worst(loss, truth["loss"]),
@@ -202,7 +200,6 @@ def main():
 
 
 def means(results):
-    import h5py
     with h5py.File(results) as file:
         return file["models/m/loss"][:, 0], file["models/m/logits/entropy"][:, 0]
 
